@@ -1,0 +1,308 @@
+"""The catalog in memory: parts, data sets, views, metrics, recipes, budgets and variants, read from its YAML files."""
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from vaebench.catalog.consistency import contradictions
+from vaebench.catalog.parameters import Parameter
+
+FOLDER = Path(__file__).resolve().parent
+
+KINDS = ("network", "likelihood", "posterior", "prior", "objective")
+"""The kinds of part that a variant is composed of, beside the size of its latent code and its way to generate."""
+
+
+class CatalogError(Exception):
+    """The catalog contradicts itself: a fault of vaebench, never of its user."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One choice that a variant can make: a network, a likelihood, a posterior, a prior or an objective."""
+
+    kind: str
+    name: str
+    title: str
+    equation: str = ""
+    implementation: str | None = None
+    """`module:object`; None where there is nothing to run."""
+    views: tuple[str, ...] | None = None
+    """Views on which it is right; None: all of them."""
+    by_view: dict[str, str] | None = None
+    """View → the part that stands in for this one; only `default` has it."""
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    requires: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Kind → the names that it works with."""
+    checks: tuple[str, ...] = ()
+    """Further conditions on a composition, by name (vaebench.suite.expansion.CHECKS)."""
+    fitted: bool = False
+    """Fitted without gradients."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    name: str
+    title: str
+    implementation: str
+    pixels: int
+    splits: dict[str, int]
+    """Split → number of images."""
+    views: tuple[str, ...]
+    side: int | None = None
+    """Width and height of an image; None where x is no image."""
+    levels: int | None = None
+    """Number of grey levels, L; None where values are real."""
+    classes: int | None = None
+    """Number of labels; None where there are none."""
+    latents: int | None = None
+    """Dimensions of the true code, where it is known."""
+
+
+@dataclass(frozen=True)
+class View:
+    name: str
+    title: str
+    measure: str
+    """`counting` or `density`: numbers on different measures never share a ranking."""
+    rank_by: str
+    """Metric that ranks a leaderboard of this view unless the suite says otherwise."""
+    ranked_as: str | None = None
+    """View whose entry in a suite's `rank_by` covers this one too."""
+
+
+@dataclass(frozen=True)
+class MetricPart:
+    """One column of a leaderboard."""
+
+    title: str
+    unit: str
+    better: str
+    """`higher`, `lower`, `one` (the ratio nearest 1) or `none`."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A family of numbers that one evaluator answers together."""
+
+    name: str
+    title: str
+    equation: str
+    unit: str
+    better: str
+    head: bool
+    """The bare name is a number of its own."""
+    implementation: str
+    parts: dict[str, MetricPart] = field(default_factory=dict)
+    """The numbers after the dot."""
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    """The protocol: everything about the evaluation that moves the number."""
+    density: bool = False
+    """A log density on grey pixels, so the floor of σ is part of its protocol."""
+    labels: bool = False
+    images: bool = False
+    generates: bool = False
+    """Looks at generated images, so the variant's way to generate is part of its protocol."""
+    cost: bool = False
+    views: tuple[str, ...] | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Full names of its numbers: `sharpness.mean`, …, and the bare name where that is one."""
+        head = (self.name,) if self.head else ()
+        return head + tuple(f"{self.name}.{part}" for part in self.parts)
+
+    def column(self, name: str) -> MetricPart:
+        """Title, unit and direction of one of its `columns`."""
+        if name == self.name and self.head:
+            return MetricPart(self.title, self.unit, self.better)
+        return self.parts[name.removeprefix(f"{self.name}.")]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A named pair of recipe (training) and budget (evaluation)."""
+
+    name: str
+    title: str
+    recipe: str
+    budget: str
+
+
+@dataclass(frozen=True)
+class VariantEntry:
+    """A variant as the catalog writes it: what it extends and what it changes."""
+
+    name: str
+    mapping: dict[str, Any]
+
+    @property
+    def extends(self) -> str | None:
+        return self.mapping.get("extends")
+
+    @property
+    def title(self) -> str:
+        return self.mapping["title"]
+
+    @property
+    def stance(self) -> str:
+        return self.mapping["stance"]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    parts: dict[str, dict[str, Part]]
+    """Kind → name → part."""
+    latent: Parameter
+    generation: dict[str, Parameter]
+    datasets: dict[str, Dataset]
+    views: dict[str, View]
+    recipe_parameters: dict[str, Parameter]
+    recipes: dict[str, dict[str, Any]]
+    """Name → every recipe parameter."""
+    recipe_titles: dict[str, str]
+    budgets: dict[str, dict[str, dict[str, Any]]]
+    """Name → metric → every parameter of its protocol."""
+    budget_titles: dict[str, str]
+    profiles: dict[str, Profile]
+    metrics: dict[str, Metric]
+    variants: dict[str, VariantEntry]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every data set view in one word: `digits/binary`, …"""
+        return tuple(f"{dataset.name}/{view}" for dataset in self.datasets.values() for view in dataset.views)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(column for metric in self.metrics.values() for column in metric.columns)
+
+    def metric_of(self, column: str) -> Metric:
+        """The family that `column` (`sharpness.mean`, or a family's own name) belongs to; KeyError if there is none."""
+        metric = self.metrics[column.partition(".")[0]]
+        if column != metric.name and column not in metric.columns:
+            raise KeyError(column)
+        return metric
+
+    def column(self, name: str) -> MetricPart:
+        """Title, unit and direction of a column."""
+        return self.metric_of(name).column(name)
+
+    def parameters_of(self, kind: str, name: str) -> dict[str, Parameter]:
+        """The parameters that may be given with a part; for `default`, those of every part that may stand in for it."""
+        part = self.parts[kind][name]
+        if part.by_view is None:
+            return part.parameters
+        stand_ins = [self.parts[kind][target] for target in dict.fromkeys(part.by_view.values())]
+        return {name: parameter for stand_in in stand_ins for name, parameter in stand_in.parameters.items()}
+
+
+@functools.lru_cache(maxsize=1)
+def load_catalog() -> Catalog:
+    """Read and check the packaged catalog, once a process."""
+    catalog = read_catalog(FOLDER)
+    found = contradictions(catalog)
+    if found:
+        raise CatalogError("the catalog contradicts itself:\n" + "\n".join(found))
+    return catalog
+
+
+def read_catalog(folder: Path) -> Catalog:
+    """Read a catalog's YAML files; a key that no field has is a TypeError."""
+    composition = _read(folder / "composition.yaml")
+    recipes = _read(folder / "recipes.yaml")
+    recipe_parameters = _parameters(recipes["parameters"])
+    metrics = {name: _metric(name, entry) for name, entry in _read(folder / "metrics.yaml").items()}
+    budgets = _read(folder / "budgets.yaml")
+    return Catalog(
+        parts={kind: _parts(kind, _read(folder / "parts" / f"{kind}s.yaml")) for kind in KINDS},
+        latent=Parameter(name="latent", **composition["latent"]),
+        generation=_parameters(composition["generation"]),
+        datasets={name: _dataset(name, entry) for name, entry in _read(folder / "datasets.yaml").items()},
+        views={name: View(name=name, **entry) for name, entry in _read(folder / "views.yaml").items()},
+        recipe_parameters=recipe_parameters,
+        recipes={name: _recipe(recipe_parameters, entry) for name, entry in recipes["recipes"].items()},
+        recipe_titles={name: entry["title"] for name, entry in recipes["recipes"].items()},
+        budgets={name: _budget(metrics, entry) for name, entry in budgets.items()},
+        budget_titles={name: entry["title"] for name, entry in budgets.items()},
+        profiles={name: Profile(name=name, **entry) for name, entry in _read(folder / "profiles.yaml").items()},
+        metrics=metrics,
+        variants=_variants(folder / "variants"),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with path.open(encoding="utf-8") as stream:
+        return YAML(typ="safe", pure=True).load(stream)
+
+
+def _parameters(entries: dict[str, Any] | None) -> dict[str, Parameter]:
+    return {name: _parameter(name, entry) for name, entry in (entries or {}).items()}
+
+
+def _parameter(name: str, entry: dict[str, Any]) -> Parameter:
+    parameter = Parameter(name=name, **{**entry, "choices": tuple(entry.get("choices", ()))})
+    return Parameter(**{**parameter.__dict__, "default": parameter.normal(parameter.default)})
+
+
+def _parts(kind: str, entries: dict[str, Any]) -> dict[str, Part]:
+    return {name: _part(kind, name, entry) for name, entry in entries.items()}
+
+
+def _part(kind: str, name: str, entry: dict[str, Any]) -> Part:
+    converted = {
+        "views": _optional_tuple(entry.get("views")),
+        "parameters": _parameters(entry.get("parameters")),
+        "requires": {other: tuple(names) for other, names in entry.get("requires", {}).items()},
+        "checks": tuple(entry.get("checks", ())),
+    }
+    return Part(kind=kind, name=name, **{**entry, **converted})
+
+
+def _dataset(name: str, entry: dict[str, Any]) -> Dataset:
+    return Dataset(name=name, **{**entry, "views": tuple(entry["views"])})
+
+
+def _metric(name: str, entry: dict[str, Any]) -> Metric:
+    converted = {
+        "views": _optional_tuple(entry.get("views")),
+        "parameters": _parameters(entry.get("parameters")),
+        "parts": {part: MetricPart(**content) for part, content in entry.get("parts", {}).items()},
+    }
+    return Metric(name=name, **{"head": False, **entry, **converted})
+
+
+def _recipe(parameters: dict[str, Parameter], entry: dict[str, Any]) -> dict[str, Any]:
+    changes = {name: value for name, value in entry.items() if name != "title"}
+    return complete(parameters, changes)
+
+
+def _budget(metrics: dict[str, Metric], entry: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    unknown = set(entry) - set(metrics) - {"title"}
+    if unknown:
+        raise CatalogError(f"budgets.yaml names no metric of the catalog: {', '.join(sorted(unknown))}")
+    return {name: complete(metric.parameters, entry.get(name, {})) for name, metric in metrics.items()}
+
+
+def complete(parameters: dict[str, Parameter], changes: dict[str, Any]) -> dict[str, Any]:
+    """Every parameter written out: the defaults, and `changes` over them."""
+    given = {name: parameters[name].normal(value) for name, value in changes.items() if name in parameters}
+    unknown = {name: value for name, value in changes.items() if name not in parameters}
+    return {**{name: parameter.default for name, parameter in parameters.items()}, **given, **unknown}
+
+
+def _variants(folder: Path) -> dict[str, VariantEntry]:
+    found: dict[str, VariantEntry] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        for name, mapping in _read(path).items():
+            if name in found:
+                raise CatalogError(f"{path.name}: variant {name!r} stands in another file too")
+            found[name] = VariantEntry(name, mapping)
+    return found
+
+
+def _optional_tuple(values: list[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)

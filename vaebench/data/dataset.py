@@ -1,0 +1,48 @@
+"""A data set as it comes: grey levels or real values, labels, splits."""
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from vaebench.catalog.catalog import load_catalog
+from vaebench.catalog.implementation import implementation
+
+
+@dataclass(frozen=True)
+class Split:
+    content: Tensor
+    """Grey levels k as uint8, or real values as float64; (image, pixel), row-major."""
+    labels: Tensor | None = None
+    """Classes as int64; (image,)."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    name: str
+    splits: dict[str, Split]
+    """train, validation, test."""
+    pixels: int
+    side: int | None
+    """Width and height of a square image; None where x is no image."""
+    levels: int | None
+    """L, the number of grey levels; None for real values."""
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        """Hash of contents, labels and split boundaries."""
+        hashed = hashlib.sha256()
+        for name, split in sorted(self.splits.items()):
+            hashed.update(f"{name}{tuple(split.content.shape)}".encode())
+            hashed.update(split.content.contiguous().numpy().tobytes())
+            if split.labels is not None:
+                hashed.update(split.labels.contiguous().numpy().tobytes())
+        return hashed.hexdigest()
+
+
+def load_dataset(name: str, root: Path | None = None) -> Dataset:
+    """The data set that the catalog calls `name`; `root` is the user's data folder for those that need files."""
+    loaded: Dataset = implementation(load_catalog().datasets[name].implementation)(name, root)
+    return loaded

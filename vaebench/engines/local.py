@@ -1,0 +1,319 @@
+"""The engine of one machine: fleets run in worker processes, and a worker that dies costs its fleet only."""
+
+import contextlib
+import queue
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vaebench.catalog.implementation import implementation
+from vaebench.engines.job import Job
+from vaebench.engines.planning import Plan
+from vaebench.engines.process import Inbox, WorkerProcess, threads_per_worker
+from vaebench.engines.settling import Settled, Stamp, finished, settle, stamps
+from vaebench.engines.worker import PERFORM
+from vaebench.store.files import write_text
+from vaebench.store.folders import ResultsFolder
+from vaebench.store.record import Failure
+
+Listener = Callable[[dict[str, Any]], None]
+"""Hears of everything that happens.
+
+The engine's own events: `start` (fleet), `end` (fleet, status, done, failed), `stopping` (why) and, twice a second,
+`tick`; between start and end of a fleet, with its key as `fleet`, those that the worker emits.
+"""
+
+TICK_SECONDS = 0.5
+START_SECONDS = 300
+"""A worker that has not imported its modules by then never will."""
+STOP_SECONDS = 60
+"""How long workers have to come to a point where they can stop."""
+
+
+class EngineError(Exception):
+    """Workers cannot be started, so nothing can run."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has done; cells that it never came to are in neither list."""
+
+    done: tuple[str, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+    """Cell ids, with what happened."""
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """Runs a plan's jobs on this machine."""
+
+    workers: int = 1
+    """Jobs at a time; they share the cores evenly."""
+    timeout: float | None = None
+    """Seconds that one fleet may take; None: as long as it likes."""
+    fail_fast: bool = False
+    """Stop at the first cell that fails."""
+    debug: bool = False
+    """Perform the jobs in this process, where a debugger reaches them and errors keep their traceback."""
+    perform: str = PERFORM
+    """`module:function` that performs a job."""
+
+    def run(self, plan: Plan, results: ResultsFolder, listener: Listener) -> Outcome:
+        """Perform every job of `plan`; on the first Ctrl-C stop the workers and return, on the second kill them."""
+        if not plan.jobs:
+            return Outcome()
+        with _interrupts() as interrupts:
+            run = _run_here if self.debug else _run_workers
+            settled = run(self, plan.jobs, results, listener, interrupts)
+        total = Settled.total(settled)
+        return Outcome(total.done, total.failed, interrupts.is_set())
+
+
+def _run_here(
+    engine: LocalEngine,
+    jobs: Sequence[Job],
+    results: ResultsFolder,
+    listener: Listener,
+    interrupts: threading.Event,
+) -> list[Settled]:
+    perform = implementation(engine.perform)
+    settled: list[Settled] = []
+    for job in jobs:
+        before = stamps(job, results)
+        emit = _for_fleet(job, listener)
+        emit({"event": "start"})
+        try:
+            perform(job, results, emit, interrupts.is_set)
+        except Exception:
+            if not interrupts.is_set():
+                raise
+            settled.append(finished(job, results, before))
+        else:
+            settled.append(settle(job, results, before, None))
+        emit(_end_event("stopped" if interrupts.is_set() else "done", settled[-1]))
+        if interrupts.is_set() or (engine.fail_fast and settled[-1].failed):
+            break
+    return settled
+
+
+def _run_workers(
+    engine: LocalEngine,
+    jobs: Sequence[Job],
+    results: ResultsFolder,
+    listener: Listener,
+    interrupts: threading.Event,
+) -> list[Settled]:
+    crew = _Crew(engine, jobs, results, listener, interrupts)
+    try:
+        return crew.run()
+    finally:
+        crew.kill()
+
+
+@dataclass
+class _Assignment:
+    """A job in the hands of a worker."""
+
+    job: Job
+    before: dict[str, Stamp]
+    started: float
+    tell: Listener
+    at: str = ""
+    """How far it is, in words."""
+
+
+class _Crew:
+    """The workers of one run, and the loop that listens to them."""
+
+    def __init__(
+        self,
+        engine: LocalEngine,
+        jobs: Sequence[Job],
+        results: ResultsFolder,
+        listener: Listener,
+        interrupts: threading.Event,
+    ) -> None:
+        self.engine = engine
+        self.results = results
+        self.listener = listener
+        self.interrupts = interrupts
+        self.waiting = deque(jobs)
+        self.settled: list[Settled] = []
+        self.size = max(1, min(engine.workers, len(jobs)))
+        self.inbox: Inbox = queue.Queue(maxsize=10_000)
+        self.workers: dict[WorkerProcess, float] = {}
+        """Worker → when it was started."""
+        self.assigned: dict[WorkerProcess, _Assignment] = {}
+        self.stop_asked: float | None = None
+        self.handlers = {"end": self._on_end, "exit": self._on_exit, "garbage": self._on_garbage}
+
+    def run(self) -> list[Settled]:
+        last_tick = time.monotonic()
+        self._hire()
+        while self.workers:
+            with contextlib.suppress(queue.Empty):
+                self._hear(*self.inbox.get(timeout=TICK_SECONDS / 2))
+            if self.interrupts.is_set():
+                self._stop("interrupted")
+            if time.monotonic() - last_tick >= TICK_SECONDS:
+                last_tick = time.monotonic()
+                self._enforce_limits()
+                self.listener({"event": "tick"})
+        return self.settled
+
+    def kill(self) -> None:
+        """End every worker that is left."""
+        for worker in list(self.workers):
+            self._end(worker)
+
+    def _hire(self) -> None:
+        """Start workers while there is work for them."""
+        while not self.stop_asked and len(self.workers) < self.size and len(self._free()) < len(self.waiting):
+            worker = WorkerProcess(
+                self.results.path, self.engine.perform, threads_per_worker(self.size), self.inbox
+            )
+            self.workers[worker] = time.monotonic()
+
+    def _free(self) -> list[WorkerProcess]:
+        return [worker for worker in self.workers if worker not in self.assigned]
+
+    def _assign(self, worker: WorkerProcess) -> None:
+        """Give a free worker the next job, or end it: it holds nothing that is not on disk."""
+        if self.stop_asked or not self.waiting:
+            self._end(worker)
+            return
+        job = self.waiting.popleft()
+        tell = _for_fleet(job, self.listener)
+        self.assigned[worker] = _Assignment(job, stamps(job, self.results), time.monotonic(), tell)
+        worker.send(job)
+        tell({"event": "start"})
+
+    def _hear(self, worker: WorkerProcess, event: dict[str, Any]) -> None:
+        """Act on an event; what comes from a worker that was ended meanwhile is late and ignored."""
+        if worker in self.assigned:
+            self.handlers.get(event["event"], self._on_news)(worker, event)
+        elif worker in self.workers and event["event"] == "ready":
+            worker.is_ready = True
+            self._assign(worker)
+        elif worker in self.workers and event["event"] == "exit":
+            raise EngineError(f"a worker {worker.ending()} before it was ready")
+
+    def _on_news(self, worker: WorkerProcess, event: dict[str, Any]) -> None:
+        assignment = self.assigned[worker]
+        if event["event"] == "epoch":
+            assignment.at = f" in epoch {event.get('epoch')} of {event.get('epochs')}"
+        if event["event"] == "scoring":
+            assignment.at = f" while {event.get('metric')} was scored"
+        assignment.tell(event)
+        if event["event"] == "cell" and event.get("status") == "failed" and self.engine.fail_fast:
+            self._stop("a cell failed")
+
+    def _on_end(self, worker: WorkerProcess, event: dict[str, Any]) -> None:
+        status = event["status"]
+        if status == "failed":
+            # after an error that `perform` did not expect, its process is not trusted with another job
+            self._dismiss(worker, Failure(event["kind"], event["message"]))
+        elif status == "stopped" and not self.stop_asked:
+            self._dismiss(worker, Failure("crash", "the worker was told to stop (SIGTERM), and not by vaebench"))
+        else:
+            self._settle(worker, None, status)
+            self._assign(worker)
+
+    def _on_exit(self, worker: WorkerProcess, event: dict[str, Any]) -> None:
+        self._dismiss(worker, Failure("crash", f"the worker{self.assigned[worker].at} {worker.ending()}"))
+
+    def _on_garbage(self, worker: WorkerProcess, event: dict[str, Any]) -> None:
+        text = f"the worker wrote something that is no event into its event stream: {event['text']!r}"
+        self._dismiss(worker, Failure("crash", text + worker.last_words()))
+
+    def _enforce_limits(self) -> None:
+        now = time.monotonic()
+        limit = self.engine.timeout
+        for worker, started in list(self.workers.items()):
+            assignment = self.assigned.get(worker)
+            if self.stop_asked and now - self.stop_asked > STOP_SECONDS:
+                self._dismiss(worker, Failure("crash", "the worker did not stop when it was asked to"))
+            elif assignment and limit and now - assignment.started > limit:
+                message = f"the fleet ran past its {limit:g} seconds{assignment.at}{worker.last_words()}"
+                self._dismiss(worker, Failure("timeout", message))
+            elif not worker.is_ready and now - started > START_SECONDS:
+                raise EngineError(f"a worker did not start within {START_SECONDS} seconds{worker.last_words()}")
+
+    def _dismiss(self, worker: WorkerProcess, failure: Failure) -> None:
+        """End a worker, put `failure` on record for what it left undone, and go on with another."""
+        self._end(worker)
+        if worker in self.assigned:
+            self._settle(worker, failure, "stopped" if self.stop_asked else "failed")
+        self._hire()
+
+    def _end(self, worker: WorkerProcess) -> None:
+        self.workers.pop(worker, None)
+        worker.kill()
+
+    def _settle(self, worker: WorkerProcess, failure: Failure | None, status: str) -> None:
+        assignment = self.assigned.pop(worker)
+        job, before = assignment.job, assignment.before
+        if status == "stopped":
+            settled = finished(job, self.results, before)
+        else:
+            settled = settle(job, self.results, before, failure)
+        self._keep_log(job, worker.log.text())
+        self.settled.append(settled)
+        assignment.tell(_end_event(status, settled))
+        if settled.failed and self.engine.fail_fast:
+            self._stop("a cell failed")
+
+    def _keep_log(self, job: Job, text: str) -> None:
+        for work in job.cells:
+            path = self.results.cell(work.cell.id).log
+            if text:
+                write_text(path, text)
+            else:
+                path.unlink(missing_ok=True)
+
+    def _stop(self, why: str) -> None:
+        """Ask the busy workers to stop; the others go at once."""
+        if self.stop_asked:
+            return
+        self.stop_asked = time.monotonic()
+        self.listener({"event": "stopping", "why": why})
+        for worker in list(self.workers):
+            if worker in self.assigned:
+                worker.ask_to_stop()
+            else:
+                self._end(worker)
+
+
+def _for_fleet(job: Job, listener: Listener) -> Listener:
+    """`listener` for the events of one job."""
+    return lambda event: listener({**event, "fleet": job.fleet})
+
+
+def _end_event(status: str, settled: Settled) -> dict[str, Any]:
+    return {"event": "end", "status": status, "done": list(settled.done), "failed": [list(f) for f in settled.failed]}
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C (or SIGTERM) sets; the second one is a KeyboardInterrupt."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def on_signal(*_: object) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,290 @@
+"""What a run has to do: the state of every planned cell, and the jobs that remain."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from vaebench.catalog.catalog import KINDS, load_catalog
+from vaebench.engines.estimate import estimate_seconds
+from vaebench.engines.job import CellWork, Job
+from vaebench.store.cell import Cell, digest
+from vaebench.store.fingerprints import MODEL_ROOMS, fingerprint
+from vaebench.store.folders import ResultsFolder
+from vaebench.store.record import MetricRequest, Record
+from vaebench.suite.expansion import Impossible, expand, requests
+from vaebench.suite.fleets import group
+from vaebench.suite.suite import Suite
+
+State = Literal["cached", "train", "stale", "failed", "score"]
+TRAINER = "vaebench.training.fitting"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which cells a run takes up, beyond those that were never trained."""
+
+    force: bool = False
+    """Train every selected cell again."""
+    retry_failed: bool = False
+    """Take up cells and metrics whose record says that they failed."""
+    keep_stale: bool = False
+    """Reuse what older sources made instead of making it again."""
+    only: str | None = None
+    """A pattern on `dataset/view/variant`; other cells are planned but not taken up."""
+
+    def selects(self, source: str, variant: str) -> bool:
+        """Whether `only` matches; `[` stands for itself, since variants' names contain it."""
+        if self.only is None:
+            return True
+        return fnmatchcase(f"{source}/{variant}", self.only.replace("[", "[[]"))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a cell's record means for this run."""
+
+    state: State
+    why: str = ""
+    train: bool = False
+    requests: tuple[MetricRequest, ...] = ()
+    """The metrics that this run has to score."""
+
+    @property
+    def has_work(self) -> bool:
+        return self.train or bool(self.requests)
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One variant with one seed on one data set view."""
+
+    variant: str
+    cell: Cell
+    wanted: tuple[MetricRequest, ...]
+    """Every metric that the suite asks of it."""
+    fingerprints: dict[str, str]
+    """Of the sources as they are now."""
+    decision: Decision
+    selected: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "variant": self.variant,
+            "dataset": self.cell.dataset,
+            "view": self.cell.view,
+            "seed": self.cell.seed,
+            "cell": self.cell.id,
+            "state": self.decision.state,
+            "why": self.decision.why,
+            "train": self.decision.train and self.selected,
+            "requests": [request.key for request in self.decision.requests] if self.selected else [],
+            "wanted": [request.key for request in self.wanted],
+            "fingerprints": self.fingerprints,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a run will do; `plan.json`."""
+
+    suite: Suite
+    cells: tuple[PlannedCell, ...]
+    impossible: tuple[Impossible, ...]
+    jobs: tuple[Job, ...]
+    seconds: float | None
+    """About how long the training will take; None where nothing like it was trained before."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """State → number of planned cells."""
+        return dict(Counter(planned.decision.state for planned in self.cells))
+
+    @property
+    def selected(self) -> tuple[PlannedCell, ...]:
+        return tuple(planned for planned in self.cells if planned.selected)
+
+    def variants(self, job: Job) -> tuple[str, ...]:
+        """Names of the variants whose cells a job makes, in the order of the suite."""
+        ids = {work.cell.id for work in job.cells}
+        return tuple(dict.fromkeys(planned.variant for planned in self.cells if planned.cell.id in ids))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "suite": self.suite.name,
+            "counts": self.counts,
+            "cells": [planned.to_json() for planned in self.cells],
+            "impossible": [
+                {"variant": pair.variant, "source": pair.source, "reason": pair.reason} for pair in self.impossible
+            ],
+            "fleets": [
+                {
+                    "fleet": job.fleet,
+                    "source": job.cells[0].cell.source,
+                    "variants": list(self.variants(job)),
+                    "cells": [work.cell.id for work in job.cells],
+                    "train": sum(work.train for work in job.cells),
+                    "epochs": job.epochs,
+                }
+                for job in self.jobs
+            ],
+            "seconds": self.seconds,
+        }
+
+
+def plan(
+    suite: Suite,
+    results: ResultsFolder,
+    policy: Policy | None = None,
+    device: str = "auto",
+    data_root: str | None = None,
+) -> Plan:
+    """Compare what `suite` asks for with the records in `results`; reads only."""
+    policy = policy or Policy()
+    sources = Sources()
+    expansion = expand(suite)
+    cells = []
+    records: dict[str, Record | None] = {}
+    for planned in expansion.planned:
+        cell = planned.cell
+        folder = results.cell(cell.id)
+        if cell.id not in records:
+            records[cell.id] = folder.read_record()
+        wanted = tuple(requests(suite, planned))
+        fingerprints = sources.model(cell)
+        decision = decide(records[cell.id], wanted, fingerprints, sources.metric, folder.model.exists(), policy)
+        selected = policy.selects(cell.source, planned.variant)
+        cells.append(PlannedCell(planned.variant, cell, wanted, fingerprints, decision, selected))
+    jobs = _jobs(cells, sources, device, data_root)
+    seconds = estimate_seconds(jobs, [record for record in records.values() if record])
+    return Plan(suite, tuple(cells), tuple(expansion.impossible), jobs, seconds)
+
+
+def decide(
+    record: Record | None,
+    wanted: tuple[MetricRequest, ...],
+    fingerprints: dict[str, str],
+    metric_fingerprint: Callable[[str], str],
+    has_model: bool,
+    policy: Policy,
+) -> Decision:
+    """What is to be done for a cell with this record, under the sources' present fingerprints."""
+    if policy.force:
+        return Decision("train", "forced", True, wanted)
+    if record is None:
+        return Decision("train", "never trained", True, wanted)
+    changed = changed_rooms(record.fingerprints, fingerprints)
+    if changed and not policy.keep_stale:
+        return Decision("stale", f"changed since it was trained: {', '.join(changed)}", True, wanted)
+    if record.status == "failed":
+        message = f"{record.failure.kind}: {record.failure.message}" if record.failure else "failed"
+        return Decision("train", f"retried after {message}", True, wanted) if policy.retry_failed else Decision(
+            "failed", message
+        )
+    open_requests = _open_requests(record, wanted, metric_fingerprint, policy)
+    asked = tuple(request for requests in open_requests.values() for request in requests)
+    why = "; ".join(f"{', '.join(sorted({r.metric for r in rs}))} {word}" for word, rs in open_requests.items())
+    if asked and not has_model:
+        return Decision("train", f"{why}; its model file is gone", True, wanted)
+    if changed:
+        return Decision("stale", f"kept although changed: {', '.join(changed)}", requests=asked)
+    if asked:
+        return Decision("score", why, requests=asked)
+    failed = [answer for request in wanted for answer in record.answers(request) if answer.status == "failed"]
+    if failed:
+        return Decision("failed", "; ".join(f"{answer.metric}: {answer.note}" for answer in failed))
+    return Decision("cached")
+
+
+def _open_requests(
+    record: Record, wanted: Iterable[MetricRequest], metric_fingerprint: Callable[[str], str], policy: Policy
+) -> dict[str, list[MetricRequest]]:
+    """What is wrong with the answers → the requests that are to be asked (again)."""
+    found: dict[str, list[MetricRequest]] = {}
+    for request in wanted:
+        answers = record.answers(request)
+        if not answers:
+            found.setdefault("never scored", []).append(request)
+        elif not policy.keep_stale and any(a.fingerprint != metric_fingerprint(request.metric) for a in answers):
+            found.setdefault("changed since", []).append(request)
+        elif policy.retry_failed and any(answer.status == "failed" for answer in answers):
+            found.setdefault("retried", []).append(request)
+    return found
+
+
+def _jobs(
+    cells: Iterable[PlannedCell], sources: "Sources", device: str, data_root: str | None
+) -> tuple[Job, ...]:
+    """One job a fleet, over the selected cells that have work; a cell that two variants share is made once."""
+    work: dict[str, CellWork] = {}
+    for planned in cells:
+        if planned.selected and planned.decision.has_work:
+            work[planned.cell.id] = _merged(work.get(planned.cell.id), planned)
+    return tuple(
+        Job(
+            fleet=fleet.key,
+            cells=tuple(work[cell.id] for cell in fleet.cells),
+            metric_fingerprints={
+                name: sources.metric(name)
+                for name in sorted({request.metric for cell in fleet.cells for request in work[cell.id].requests})
+            },
+            device=device,
+            data_root=data_root,
+        )
+        for fleet in group([item.cell for item in work.values()])
+    )
+
+
+def _merged(known: CellWork | None, planned: PlannedCell) -> CellWork:
+    earlier = known.requests if known else ()
+    by_key = {request.key: request for request in (*earlier, *planned.decision.requests)}
+    train = planned.decision.train or (known is not None and known.train)
+    return CellWork(planned.cell, train, tuple(by_key.values()), planned.fingerprints)
+
+
+def changed_rooms(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The rooms whose sources are no longer those of a record."""
+    return [room for room in sorted({*before, *now}) if before.get(room) != now.get(room)]
+
+
+def model_modules(cell: Cell) -> frozenset[str]:
+    """The modules that a model is made with, as the catalog names them; what they import follows from their source."""
+    catalog = load_catalog()
+    parts = (catalog.parts[kind][cell.composition[kind]["name"]] for kind in KINDS)
+    implementations = [part.implementation for part in parts] + [catalog.datasets[cell.dataset].implementation]
+    return frozenset([TRAINER, *(_module(text) for text in implementations if text)])
+
+
+def model_fingerprints(cell: Cell) -> dict[str, str]:
+    """Room → hash of the sources that make a cell's model now."""
+    return fingerprint(model_modules(cell), MODEL_ROOMS)
+
+
+def metric_fingerprint(name: str) -> str:
+    """Hash of the sources that score a metric now; `name` is a family or a part."""
+    implementation = load_catalog().metric_of(name).implementation
+    return digest(fingerprint([_module(implementation)], ("metrics", "data")))
+
+
+def _module(implementation: str) -> str:
+    return implementation.partition(":")[0]
+
+
+class Sources:
+    """The present fingerprints, each worked out once: cells of one plan share most of their modules."""
+
+    def __init__(self) -> None:
+        self._models: dict[frozenset[str], dict[str, str]] = {}
+        self._metrics: dict[str, str] = {}
+
+    def model(self, cell: Cell) -> dict[str, str]:
+        modules = model_modules(cell)
+        if modules not in self._models:
+            self._models[modules] = model_fingerprints(cell)
+        return self._models[modules]
+
+    def metric(self, name: str) -> str:
+        if name not in self._metrics:
+            self._metrics[name] = metric_fingerprint(name)
+        return self._metrics[name]

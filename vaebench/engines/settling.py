@@ -1,0 +1,113 @@
+"""After a job, however it ended: every one of its cells has a record, and what failed says why."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vaebench.catalog.catalog import load_catalog
+from vaebench.engines.job import CellWork, Job
+from vaebench.store.folders import CellFolder, ResultsFolder
+from vaebench.store.record import Failure, MetricRequest, MetricValue, Record
+
+NO_ANSWER = Failure("error", "the worker ended its job without saying anything about this")
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a job's cells came to."""
+
+    done: tuple[str, ...] = ()
+    """Ids of cells that were trained and scored as asked."""
+    failed: tuple[tuple[str, str], ...] = ()
+    """Ids of the others, with what happened."""
+
+    @classmethod
+    def total(cls, parts: Iterable["Settled"]) -> "Settled":
+        parts = tuple(parts)
+        return cls(
+            done=tuple(cell for part in parts for cell in part.done),
+            failed=tuple(cell for part in parts for cell in part.failed),
+        )
+
+
+Stamp = tuple[int, int] | None
+"""Tells one writing of a record from the next."""
+
+
+def stamps(job: Job, results: ResultsFolder) -> dict[str, Stamp]:
+    """Which records stand before a job, to be compared when it has ended."""
+    return {work.cell.id: _stamp(results.cell(work.cell.id)) for work in job.cells}
+
+
+def settle(job: Job, results: ResultsFolder, before: dict[str, Stamp], failure: Failure | None) -> Settled:
+    """Record `failure` wherever the job left no new record or no answer; None: the job ended as it should."""
+    return Settled.total(
+        _settle_cell(job, work, results.cell(work.cell.id), before[work.cell.id], failure or NO_ANSWER)
+        for work in job.cells
+    )
+
+
+def finished(job: Job, results: ResultsFolder, before: dict[str, Stamp]) -> Settled:
+    """What a job that was stopped had finished; its other cells are left as they are, for the next run."""
+    return Settled.total(
+        _outcome(work, record)
+        for work in job.cells
+        if (record := results.cell(work.cell.id).read_record())
+        and _stamp(results.cell(work.cell.id)) != before[work.cell.id]
+        and (record.status == "failed" or not _unanswered(record, work, job))
+    )
+
+
+def failed_answers(request: MetricRequest, note: str, fingerprint: str) -> list[MetricValue]:
+    """The answers, one for each column of the metric, that say why there is no number."""
+    return [
+        MetricValue(column, request.metric, request.protocol, "failed", note=note, fingerprint=fingerprint)
+        for column in load_catalog().metric_of(request.metric).columns
+    ]
+
+
+def _settle_cell(job: Job, work: CellWork, folder: CellFolder, before: Stamp, failure: Failure) -> Settled:
+    record = folder.read_record()
+    if record is None or (work.train and _stamp(folder) == before):
+        folder.write_cell(work.cell)
+        record = Record(work.cell.id, "failed", work.fingerprints, failure=failure)
+        folder.write_record(record)
+    elif record.status == "done" and (unanswered := _unanswered(record, work, job)):
+        answers = [
+            answer
+            for request in unanswered
+            for answer in failed_answers(request, failure.message, job.metric_fingerprints[request.metric])
+        ]
+        record = record.with_answers(answers)
+        folder.write_record(record)
+    return _outcome(work, record)
+
+
+def _unanswered(record: Record, work: CellWork, job: Job) -> list[MetricRequest]:
+    """Requests without an answer by the present evaluator."""
+
+    def answered(request: MetricRequest) -> bool:
+        answers = record.answers(request)
+        return bool(answers) and all(a.fingerprint == job.metric_fingerprints[request.metric] for a in answers)
+
+    return [request for request in work.requests if not answered(request)]
+
+
+def _outcome(work: CellWork, record: Record) -> Settled:
+    problem = _problem(work, record)
+    return Settled(failed=((work.cell.id, problem),)) if problem else Settled(done=(work.cell.id,))
+
+
+def _problem(work: CellWork, record: Record) -> str:
+    """Why a cell counts as failed; empty where it does not."""
+    if record.status == "failed":
+        return f"{record.failure.kind}: {record.failure.message}" if record.failure else "failed"
+    failed = [answer for request in work.requests for answer in record.answers(request) if answer.status == "failed"]
+    return "; ".join(dict.fromkeys(f"{answer.family}: {answer.note}" for answer in failed))
+
+
+def _stamp(folder: CellFolder) -> Stamp:
+    try:
+        status = folder.result.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_ino

@@ -1,0 +1,47 @@
+"""KL(q(z|x) ‖ p(z)), averaged over images."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, kl_divergence
+
+from vaebench.metrics.answer import Answer, average, mean_and_variance
+from vaebench.metrics.draws import draw
+from vaebench.metrics.subject import Subject
+from vaebench.models.distributions import DiagonalNormal, kl_by_latent
+
+
+def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL in closed form, or None where there is none; (image,)"""
+    try:
+        return kl_divergence(q, p)
+    except NotImplementedError:
+        return None
+
+
+def monte_carlo_kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """ln q(z|x) − ln p(z); (draw, image)"""
+    return q.log_prob(z) - p.log_prob(z)
+
+
+def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
+    x = subject.images(protocol)
+    prior = subject.model.prior()
+    values, variances, by_latent, analytic = [], [], [], True
+    for block, keys in subject.blocks(x, protocol["samples"], "kl", protocol["seed"]):
+        q = subject.model.posterior(block)
+        kl = analytic_kl(q, prior)
+        if kl is None:
+            analytic = False
+            mean, variance = mean_and_variance(monte_carlo_kl(q, prior, draw(q, keys, 0, protocol["samples"])))
+        else:
+            mean, variance = kl, torch.zeros_like(kl)
+        values.append(mean)
+        variances.append(variance)
+        if isinstance(q, DiagonalNormal) and isinstance(prior, DiagonalNormal):
+            by_latent.append(kl_by_latent(q, prior).double().sum(0))
+    spread = None if any(variance is None for variance in variances) else torch.cat(variances)  # type: ignore[arg-type]
+    value, stderr = average(torch.cat(values), spread, subject.population(protocol))
+    details = {"by_latent": (torch.stack(by_latent).sum(0) / len(x)).tolist()} if by_latent else {}
+    return [Answer(value, stderr, note="" if analytic else "Monte Carlo: q has no closed form", details=details)]

@@ -1,0 +1,24 @@
+"""ln p(x), exact where the model knows it, else importance-weighted: a lower bound in expectation (Burda et al. 2016)."""
+
+from typing import Any
+
+import torch
+
+from vaebench.metrics.answer import Answer, average
+from vaebench.metrics.importance import importance_weights, summary
+from vaebench.metrics.subject import Subject
+
+
+def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
+    """ln 1/K Σ_k p(x, z_k)/q(z_k|x); a model with `log_prob` is scored by it, on the whole split."""
+    population = subject.population(protocol)
+    exact = getattr(subject.model, "log_prob", None)
+    if exact is not None:
+        x = subject.source.images(protocol["split"])
+        values = torch.cat([exact(block) for block, _ in subject.blocks(x, 1)])
+        value, stderr = average(values, torch.zeros_like(values), population)
+        return [Answer(value, stderr, note=f"exact, on all {population} images")]
+    x = subject.images(protocol)
+    weights = importance_weights(subject, x, protocol["samples"], protocol["seed"], lambda p, x: p.log_prob(x))
+    value, stderr, note, details = summary(weights, population)
+    return [Answer(value, stderr, note=note, details=details)]

@@ -1,0 +1,1 @@
+"""Models whose likelihood is known in closed form."""

@@ -1,0 +1,45 @@
+"""A model put together from the choices of a variant: network × latent size × likelihood × posterior × prior."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vaebench.catalog.catalog import load_catalog
+from vaebench.catalog.implementation import implementation
+
+
+class Composition(nn.Module):
+    """encoder → q(z|x), p(z), decoder → p(x|z)."""
+
+    def __init__(self, choices: dict[str, Any], pixels: int) -> None:
+        super().__init__()
+        latent = choices["latent"]
+        network = part(choices, "network")()
+        self.encoder = network.encoder(pixels)
+        self.posterior_head = part(choices, "posterior")(self.encoder, latent)
+        self.decoder = network.decoder(latent)
+        self.likelihood_head = part(choices, "likelihood")(self.decoder, pixels)
+        self.prior_family = part(choices, "prior")(latent)
+
+    def prior(self) -> Distribution:
+        distribution: Distribution = self.prior_family()
+        return distribution
+
+    def posterior(self, x: Tensor) -> Distribution:
+        distribution: Distribution = self.posterior_head(self.encoder(x))
+        return distribution
+
+    def likelihood(self, z: Tensor) -> Distribution:
+        distribution: Distribution = self.likelihood_head(self.decoder(z))
+        return distribution
+
+
+def part(choices: dict[str, Any], kind: str) -> Any:
+    """The class that a choice names, with the choice's parameters filled in."""
+    chosen = dict(choices[kind])
+    reference = load_catalog().parts[kind][chosen.pop("name")].implementation
+    if reference is None:
+        raise ValueError(f"{kind} {choices[kind]['name']!r} is part of a fitted model and builds nothing itself")
+    made = implementation(reference)
+    return lambda *positional: made(*positional, **chosen)

@@ -1,0 +1,17 @@
+"""p(x|z) for binary pixels."""
+
+from torch import Tensor, nn
+
+from vaebench.models.distributions import IndependentBernoulli
+from vaebench.models.networks.trunk import Trunk
+
+
+class BernoulliLikelihood(nn.Module):
+    """Π_d Bernoulli(x_d; π_d(z))"""
+
+    def __init__(self, decoder: Trunk, pixels: int) -> None:
+        super().__init__()
+        self.logits = decoder.pixel_head(1, pixels)
+
+    def forward(self, features: Tensor) -> IndependentBernoulli:
+        return IndependentBernoulli(self.logits(features).squeeze(-2))

@@ -1,0 +1,50 @@
+"""p(x|z) = Π_d N(x_d; μ_d(z), σ²), with σ in its several forms."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from vaebench.models.distributions import DiagonalNormal
+from vaebench.models.networks.trunk import Trunk
+
+
+class FixedGaussian(nn.Module):
+    """One σ, given: with σ = 1 the log density is −½ squared error − (D/2) ln 2π."""
+
+    sigma: Tensor
+
+    def __init__(self, decoder: Trunk, pixels: int, sigma: float) -> None:
+        super().__init__()
+        self.mean = decoder.pixel_head(1, pixels)
+        self.register_buffer("sigma", torch.tensor(float(sigma)))
+
+    def forward(self, features: Tensor) -> DiagonalNormal:
+        mean = self.mean(features).squeeze(-2)
+        return DiagonalNormal(mean, self.sigma.expand_as(mean))
+
+
+class SharedGaussian(nn.Module):
+    """One σ for all pixels and images, learned: σ = floor + exp(s)."""
+
+    def __init__(self, decoder: Trunk, pixels: int, sigma_floor: float) -> None:
+        super().__init__()
+        self.mean = decoder.pixel_head(1, pixels)
+        self.log_sigma = nn.Parameter(torch.tensor(-1.0))
+        self.sigma_floor = sigma_floor
+
+    def forward(self, features: Tensor) -> DiagonalNormal:
+        mean = self.mean(features).squeeze(-2)
+        return DiagonalNormal(mean, (self.sigma_floor + self.log_sigma.exp()).expand_as(mean))
+
+
+class PixelwiseGaussian(nn.Module):
+    """σ_d(z) for every pixel, learned: σ = floor + softplus(s(z))."""
+
+    def __init__(self, decoder: Trunk, pixels: int, sigma_floor: float) -> None:
+        super().__init__()
+        self.mean_and_scale = decoder.pixel_head(2, pixels)
+        self.sigma_floor = sigma_floor
+
+    def forward(self, features: Tensor) -> DiagonalNormal:
+        mean, scale = self.mean_and_scale(features).unbind(-2)
+        return DiagonalNormal(mean, self.sigma_floor + softplus(scale))

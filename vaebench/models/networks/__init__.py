@@ -1,0 +1,1 @@
+"""Networks: features from x (encoder) and from z (decoder)."""

@@ -1,0 +1,1 @@
+"""Posteriors q(z|x): heads on an encoder that return a distribution over codes."""

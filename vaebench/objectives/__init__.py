@@ -1,0 +1,1 @@
+"""What is maximised: one small module for each idea."""

@@ -1,0 +1,67 @@
+"""The evidence lower bound: E_q[ln p(x|z)] − β KL(q(z|x) ‖ p(z))."""
+
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from torch.distributions import Distribution, kl_divergence
+
+from vaebench.models.contract import LatentVariableModel
+from vaebench.objectives.player import Noise, Objective, System, Terms, model_of
+
+
+class Evidence(NamedTuple):
+    """One pass through encoder and decoder."""
+
+    q: Distribution
+    z: Tensor
+    """Draws from q; (draw, image, latent)."""
+    p: Distribution
+    """p(x|z) at the draws."""
+    reconstruction: Tensor
+    """Mean over draws and images of ln p(x|z); ()."""
+    kl: Tensor
+    """Mean over images of the KL, in the form asked for; ()."""
+
+
+def evidence(model: LatentVariableModel, x: Tensor, noise: Tensor, kl: str) -> Evidence:
+    q = model.posterior(x)
+    z = q.from_noise(noise)  # type: ignore[attr-defined]
+    p = model.likelihood(z)
+    return Evidence(q, z, p, p.log_prob(x).mean(), KL_FORMS[kl](q, model.prior(), z).mean())
+
+
+def analytic_kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """KL(q ‖ p) in closed form; (image,)"""
+    return kl_divergence(q, p)
+
+
+def monte_carlo_kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """ln q(z|x) − ln p(z) at the draws; (draw, image)"""
+    return q.log_prob(z) - p.log_prob(z)
+
+
+KL_FORMS = {"analytic": analytic_kl, "monte-carlo": monte_carlo_kl}
+
+
+class ElboPlayer:
+    """Moves the model."""
+
+    name = "model"
+    owns: tuple[str, ...] = ("model",)
+
+    def __init__(self, latent: int, kl: str, samples: int) -> None:
+        self.kl = kl
+        self.noise = {"z": Noise(draws=samples, size=latent, law="normal")}
+
+    def loss(
+        self, system: System, x: Tensor, noise: dict[str, Tensor], settings: dict[str, Tensor]
+    ) -> tuple[Tensor, Terms]:
+        seen = evidence(model_of(system), x, noise["z"], self.kl)
+        loss = settings["kl_weight"] * settings["beta"] * seen.kl - seen.reconstruction
+        return loss, {"reconstruction": seen.reconstruction, "kl": seen.kl}
+
+
+def elbo(choices: dict[str, Any], pixels: int, images: int) -> Objective:
+    """One player, the model."""
+    chosen = choices["objective"]
+    return Objective((ElboPlayer(choices["latent"], chosen["kl"], chosen["samples"]),), {})

@@ -1,0 +1,70 @@
+"""The contract of an objective: players that move in turn at each step, each with a pure loss.
+
+Most objectives have one player, the model. A player owns parameters and says what noise it draws; its loss may look
+at every parameter of the system, but its gradient reaches only its own.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from vaebench.data.streams import Law
+from vaebench.models.contract import LatentVariableModel
+
+Terms = dict[str, Tensor]
+"""Named scalars that become the training curves."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise of shape (draws, image, size) that a player wants at every step."""
+
+    draws: int
+    size: int
+    law: Law
+
+
+class System(nn.Module):
+    """The model and whatever else an objective trains, under the names by which players own them."""
+
+    def __init__(self, model: nn.Module, others: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.add_module("model", model)
+        for name, network in others.items():
+            self.add_module(name, network)
+
+    def forward(
+        self, player: "Player", x: Tensor, noise: dict[str, Tensor], settings: dict[str, Tensor]
+    ) -> tuple[Tensor, Terms]:
+        return player.loss(self, x, noise, settings)
+
+
+class Player(Protocol):
+    """One who moves."""
+
+    name: str
+    owns: tuple[str, ...]
+    """Prefixes of the parameters that this player moves, such as `model`."""
+    noise: dict[str, Noise]
+
+    def loss(
+        self, system: System, x: Tensor, noise: dict[str, Tensor], settings: dict[str, Tensor]
+    ) -> tuple[Tensor, Terms]:
+        """(scalar to minimise, in nats per image; named terms). `settings` are scalars of this step and member."""
+        ...
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a composition is trained for."""
+
+    players: tuple[Player, ...]
+    """In the order in which they move; the one named `model` is last, and its loss selects epochs."""
+    networks: dict[str, nn.Module]
+    """Networks beside the model, by name."""
+
+
+def model_of(system: System) -> LatentVariableModel:
+    model: LatentVariableModel = system.get_submodule("model")  # type: ignore[assignment]
+    return model

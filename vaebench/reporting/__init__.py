@@ -1,0 +1,1 @@
+"""From records to what people read: runs, leaderboard, contrasts and their report."""

@@ -1,0 +1,203 @@
+"""leaderboard.csv: one row per data set view and variant, ranked where its seeds allow it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from vaebench.catalog.catalog import load_catalog
+from vaebench.reporting import statistics
+from vaebench.reporting.ranking import groups, scores
+from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey, values_by_seed, wanted_columns
+from vaebench.reporting.sections import shown
+from vaebench.reporting.tables import read_table, rows, write_table
+from vaebench.reporting.text import ABSENT, code_cell, markdown_table
+from vaebench.suite.suite import Suite
+
+TEXT = ("suite", "dataset", "view", "measure", "given", "variant", "stance")
+WHOLE = ("rank", "group", "seeds", "failed")
+
+
+def leaderboard_table(suite: Suite, runs: pd.DataFrame) -> pd.DataFrame:
+    """Summarise `runs` and rank within data set, view, measure and `given`; incomplete rows stand below, unranked."""
+    metrics = wanted_columns(suite)
+    summaries = _summaries(suite, runs, metrics)
+    rankings: dict[tuple[str, ...], list[_Summary]] = {}
+    for summary in summaries:
+        rankings.setdefault(summary.ranking, []).append(summary)
+    ranked = [row for members in rankings.values() for row in _ranked_rows(suite, members, metrics)]
+    intervals = [f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high")]
+    types = {**dict.fromkeys(WHOLE, "Int64"), **dict.fromkeys(intervals, "float64")}
+    return pd.DataFrame(ranked, columns=[*TEXT, *WHOLE, *intervals]).astype(types)
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """A leaderboard in Python: `Leaderboard.read("runs/quickstart/leaderboard.csv").best("digits", "grey")`."""
+
+    table: pd.DataFrame
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Leaderboard":
+        return cls(read_table(Path(path), TEXT, WHOLE))
+
+    def write(self, path: str | Path) -> None:
+        write_table(Path(path), self.table)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metric columns, without those of their intervals."""
+        return tuple(name for name in self.table.columns if f"{name}_low" in self.table.columns)
+
+    def filter(self, **columns: Any) -> "Leaderboard":
+        """The rows that have the given value, or one of the given values, in every column named."""
+        kept = pd.Series(True, index=self.table.index)
+        for name, wanted in columns.items():
+            allowed = list(wanted) if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+            kept &= self._column(name).isin(allowed)
+        return Leaderboard(self.table[kept].reset_index(drop=True))
+
+    def pivot(self, metric: str) -> pd.DataFrame:
+        """Means of one metric: a row per variant, a column per data set view."""
+        self._column(metric)
+        places = self.table["dataset"] + "/" + self.table["view"]
+        wide = self.table.assign(source=places).pivot(index="variant", columns="source", values=metric)
+        return wide.reindex(index=self.table["variant"].unique(), columns=places.unique())
+
+    def best(self, dataset: str, view: str) -> "Leaderboard":
+        """The rows ranked first on a data set view, and those that five seeds or more cannot tell from them."""
+        rows = self.filter(dataset=dataset, view=view).table
+        first = (rows["rank"] == 1).fillna(False) | (rows["group"] == 1).fillna(False)
+        return Leaderboard(rows[first.astype(bool)].reset_index(drop=True))
+
+    def to_markdown(self) -> str:
+        """A pipe table with `mean ± half-width` for each metric; empty columns are left out."""
+        columns, rows = self._readable()
+        named = [
+            [code_cell(cell) if name == "variant" else cell for name, cell in zip(columns, row, strict=True)]
+            for row in rows
+        ]
+        numbers = tuple(place for place, name in enumerate(columns) if name in self.metrics or name in WHOLE)
+        return markdown_table(columns, named, right=numbers)
+
+    def to_latex(self) -> str:
+        """A `tabular` of the same cells, for the package booktabs."""
+        columns, rows = self._readable()
+        table = tabulate(rows, headers=columns, tablefmt="latex_booktabs", disable_numparse=True)
+        return table.replace("±", r"$\pm$").replace(ABSENT, "--")
+
+    def _readable(self) -> tuple[list[str], list[list[str]]]:
+        kept = [name for name in (*TEXT[1:], *WHOLE) if (self.table[name].notna() & (self.table[name] != "")).any()]
+        columns = [*kept, *(metric for metric in self.metrics if self.table[metric].notna().any())]
+        cells = []
+        for row in self.table.to_dict("records"):
+            fixed = [ABSENT if pd.isna(row[name]) else str(row[name]) for name in kept]
+            cells.append([*fixed, *(shown(row, metric) for metric in columns[len(kept) :])])
+        return columns, cells
+
+    def _column(self, name: str) -> pd.Series:
+        if name not in self.table.columns:
+            near = get_close_matches(name, list(self.table.columns), n=1)
+            suggestion = f" (did you mean {near[0]!r}?)" if near else ""
+            raise KeyError(f"this leaderboard has no column {name!r}{suggestion}")
+        return self.table[name]
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """One row before it is ranked."""
+
+    suite: str
+    key: RowKey
+    measure: str
+    given: str
+    stance: str
+    seeds: int
+    failed: int
+    values: dict[str, dict[int, float]]
+    """Metric → seed → value, of cells that are done."""
+    displayed: dict[str, dict[int, float]]
+    """The same with stale values, which are shown and never ranked."""
+
+    @property
+    def ranking(self) -> tuple[str, ...]:
+        dataset, view, _ = self.key
+        return dataset, view, self.measure, self.given
+
+    def may_be_ranked(self, metric: str) -> bool:
+        return self.failed == 0 and len(self.values.get(metric, {})) == self.seeds > 0
+
+    def row(self, metrics: Iterable[str], rank: int | None, group: int | None) -> dict[str, Any]:
+        dataset, view, variant = self.key
+        row: dict[str, Any] = {
+            "suite": self.suite,
+            "dataset": dataset,
+            "view": view,
+            "measure": self.measure,
+            "given": self.given,
+            "variant": variant,
+            "stance": self.stance,
+            "rank": rank,
+            "group": group,
+            "seeds": self.seeds,
+            "failed": self.failed,
+        }
+        for metric in metrics:
+            values = list(self.displayed.get(metric, {}).values())
+            if values:
+                interval = statistics.estimate(values)
+                row |= {metric: interval.mean, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+        return row
+
+
+def _summaries(suite: Suite, runs: pd.DataFrame, metrics: Iterable[str]) -> list[_Summary]:
+    catalog = load_catalog()
+    variants = {variant.name: variant for variant in suite.variants}
+    done, displayed = values_by_seed(runs), values_by_seed(runs, (DONE, STALE))
+    complete = _complete_cells(runs)
+    return [
+        _Summary(
+            suite=suite.name,
+            key=key,
+            measure=catalog.views[key[1]].measure,
+            given="label" if variants[key[2]].composition.get("conditional") else "",
+            stance=variants[key[2]].stance,
+            seeds=sum(complete[key].values()),
+            failed=sum(not is_complete for is_complete in complete[key].values()),
+            values=done[key],
+            displayed=displayed[key],
+        )
+        for key in done
+    ]
+
+
+def _complete_cells(runs: pd.DataFrame) -> dict[RowKey, dict[int, bool]]:
+    """Row → seed → whether every metric that applies has its number."""
+    found: dict[RowKey, dict[int, bool]] = {}
+    for run in rows(runs):
+        seeds = found.setdefault((run.dataset, run.view, run.variant), {})
+        seeds[run.seed] = seeds.get(run.seed, True) and run.status in (DONE, NOT_APPLICABLE)
+    return found
+
+
+def _ranked_rows(suite: Suite, members: list[_Summary], metrics: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The rows of one ranking, best first; ties share a rank; then, in the order of the suite, what is not ranked."""
+    metric = suite.rank_by.get(members[0].key[1])
+    better = load_catalog().column(metric).better if metric else "none"
+    if metric is None or better == "none":
+        return [summary.row(metrics, None, None) for summary in members]
+    by_seed = {
+        summary.key: scores(summary.values[metric], better) for summary in members if summary.may_be_ranked(metric)
+    }
+    means = {key: statistics.estimate(list(found.values())).mean for key, found in by_seed.items()}
+    ordered = sorted((summary for summary in members if summary.key in means), key=lambda summary: means[summary.key])
+    numbers = groups([by_seed[summary.key] for summary in ordered])
+    ranked = [
+        summary.row(metrics, 1 + sum(mean < means[summary.key] for mean in means.values()), number)
+        for summary, number in zip(ordered, numbers, strict=True)
+    ]
+    return ranked + [summary.row(metrics, None, None) for summary in members if summary.key not in means]

@@ -1,0 +1,41 @@
+"""Who stands before whom, and whom the seeds cannot tell apart."""
+
+import itertools
+from collections.abc import Iterable
+
+from vaebench.reporting import statistics
+
+
+def scores(values: dict[int, float], better: str) -> dict[int, float]:
+    """Seed → a number that is lower where the metric is better: the value, its negative, or |value − 1|."""
+    transform = {"lower": lambda x: x, "higher": lambda x: -x, "one": lambda x: abs(x - 1)}[better]
+    return {seed: transform(value) for seed, value in values.items()}
+
+
+def groups(ranked: list[dict[int, float]]) -> list[int | None]:
+    """Which of the ranked rows (seed → score, best first) the seeds cannot tell apart: a group number for each.
+
+    The first row leads group 1. Walking down, a row joins while its paired t test against the leader has p ≥ 0.05
+    after Holm over all pairs of this ranking; else it leads the next group. None throughout where two rows share
+    fewer than five seeds. Being in one group is no evidence of equality.
+    """
+    pairs = list(itertools.combinations(range(len(ranked)), 2))
+    shared = {pair: sorted({*ranked[pair[0]]} & {*ranked[pair[1]]}) for pair in pairs}
+    fewest = min(map(len, [*shared.values(), *ranked]), default=0)
+    if fewest < statistics.SEEDS_FOR_VERDICT:
+        return [None] * len(ranked)
+    raw = [_p_value(ranked[upper], ranked[lower], seeds) for (upper, lower), seeds in shared.items()]
+    adjusted = dict(zip(pairs, statistics.holm(raw), strict=True))
+    found: list[int | None] = []
+    leader, group = 0, 1
+    for place in range(len(ranked)):
+        if place > 0 and adjusted[leader, place] < statistics.LEVEL:
+            leader, group = place, group + 1
+        found.append(group)
+    return found
+
+
+def _p_value(first: dict[int, float], second: dict[int, float], seeds: Iterable[int]) -> float:
+    comparison = statistics.compare([first[seed] for seed in seeds], [second[seed] for seed in seeds])
+    assert comparison.p_value is not None
+    return comparison.p_value

@@ -1,0 +1,177 @@
+"""runs.csv: one row per planned cell and metric, with the number or the reason why there is none."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from vaebench.catalog.catalog import load_catalog
+from vaebench.engines.planning import Sources, changed_rooms
+from vaebench.reporting.tables import rows
+from vaebench.reporting.text import note
+from vaebench.store.folders import ResultsFolder
+from vaebench.store.record import Failure, MetricRequest, MetricValue, Record
+from vaebench.suite.expansion import Planned, expand, not_applicable, requests
+from vaebench.suite.suite import Suite, Variant
+
+COLUMNS = (
+    "suite",
+    "dataset",
+    "view",
+    "variant",
+    "seed",
+    "cell",
+    "status",
+    "metric",
+    "value",
+    "stderr",
+    "protocol",
+    "note",
+)
+DONE, STALE, FAILED, MISSING, NOT_APPLICABLE = "done", "stale", "failed", "missing", "n/a"
+
+RowKey = tuple[str, str, str]
+"""Data set, view, variant: one row of a leaderboard."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What there is to say about one metric of one cell."""
+
+    status: str
+    note: str = ""
+    value: float = math.nan
+    stderr: float = math.nan
+
+
+def runs_table(suite: Suite, results: ResultsFolder) -> pd.DataFrame:
+    """Every planned cell × wanted metric, in the order of the suite; no number is an empty cell."""
+    sources = Sources()
+    columns = wanted_columns(suite)
+    variants = {variant.name: variant for variant in suite.variants}
+    records: dict[str, Record | None] = {}
+    found = []
+    for planned in expand(suite).planned:
+        cell = planned.cell
+        if cell.id not in records:
+            records[cell.id] = results.cell(cell.id).read_record()
+        asked = {request.metric: request for request in requests(suite, planned)}
+        state = _State.of(planned, records[cell.id], variants[planned.variant], sources)
+        for column in columns:
+            request = asked.get(_family(column))
+            answer = state.answer(column, request)
+            found.append(
+                {
+                    "suite": suite.name,
+                    "dataset": cell.dataset,
+                    "view": cell.view,
+                    "variant": planned.variant,
+                    "seed": cell.seed,
+                    "cell": cell.id,
+                    "status": answer.status,
+                    "metric": column,
+                    "value": answer.value,
+                    "stderr": answer.stderr,
+                    "protocol": protocol_text(request) if request else "",
+                    "note": note(answer.note),
+                }
+            )
+    return pd.DataFrame(found, columns=list(COLUMNS)).astype({"value": "float64", "stderr": "float64"})
+
+
+def wanted_columns(suite: Suite) -> tuple[str, ...]:
+    """The columns that a suite asks for: a family stands for its head and all its parts, a part for itself."""
+    catalog = load_catalog()
+    expanded = (catalog.metrics[name].columns if name in catalog.metrics else (name,) for name in suite.metrics)
+    return tuple(dict.fromkeys(column for columns in expanded for column in columns))
+
+
+def protocol_text(request: MetricRequest) -> str:
+    """`samples=100 images=1000 split=test seed=0`: the metric's parameters in the catalog's order, then the rest."""
+    order = [*load_catalog().metrics[request.metric].parameters, "split", "seed"]
+    known = [name for name in order if name in request.protocol]
+    return " ".join(
+        f"{name}={_word(request.protocol[name])}" for name in [*known, *sorted({*request.protocol} - {*known})]
+    )
+
+
+def values_by_seed(runs: pd.DataFrame, statuses: Iterable[str] = (DONE,)) -> dict[RowKey, dict[str, dict[int, float]]]:
+    """Row → metric → seed → value, of the runs with one of `statuses`; every planned row is there, if only empty."""
+    kept = set(statuses)
+    found: dict[RowKey, dict[str, dict[int, float]]] = {}
+    for run in rows(runs):
+        row = found.setdefault((run.dataset, run.view, run.variant), {})
+        if run.status in kept and not math.isnan(run.value):
+            row.setdefault(run.metric, {})[run.seed] = run.value
+    return found
+
+
+@dataclass(frozen=True)
+class _State:
+    """One planned cell, its record, and what changed since the record was made."""
+
+    planned: Planned
+    record: Record | None
+    variant: Variant
+    changed: tuple[str, ...]
+    sources: Sources
+
+    @classmethod
+    def of(cls, planned: Planned, record: Record | None, variant: Variant, sources: Sources) -> "_State":
+        changed = changed_rooms(record.fingerprints, sources.model(planned.cell)) if record else []
+        return cls(planned, record, variant, tuple(changed), sources)
+
+    def answer(self, column: str, request: MetricRequest | None) -> Answer:
+        if request is None:
+            return Answer(NOT_APPLICABLE, not_applicable(column, self.variant, self.planned.cell.source) or "")
+        if self.record is None:
+            return Answer(MISSING, "not trained yet")
+        if self.record.status == "failed":
+            return Answer(FAILED, _failure_text(self.record.failure))
+        given = _given(self.record, column, request)
+        if given is None:
+            return Answer(MISSING, _missing_text(self.record, request))
+        if given.status != "done" or given.value is None:
+            return Answer(given.status if given.status != "done" else FAILED, given.note or "gave no number")
+        stderr = math.nan if given.stderr is None else given.stderr
+        stale = self._stale_text(given)
+        if stale:
+            return Answer(STALE, "; ".join(filter(None, (stale, given.note))), given.value, stderr)
+        return Answer(DONE, given.note, given.value, stderr)
+
+    def _stale_text(self, given: MetricValue) -> str:
+        if self.changed:
+            return f"changed since it was trained: {', '.join(self.changed)}"
+        return "" if given.fingerprint == self.sources.metric(given.family) else "changed since it was scored: metrics"
+
+
+def _given(record: Record, column: str, request: MetricRequest) -> MetricValue | None:
+    """The record's answer for `column`; an evaluator that failed as a whole answers for all its columns."""
+    answers = record.answers(request)
+    exact = next((answer for answer in answers if answer.metric == column), None)
+    whole = next((answer for answer in answers if answer.metric == request.metric and answer.status != "done"), None)
+    return exact or whole
+
+
+def _failure_text(failure: Failure | None) -> str:
+    if failure is None:
+        return "failed"
+    step = "" if failure.step is None else f" at step {failure.step}"
+    return f"{failure.kind}{step}: {failure.message}"
+
+
+def _missing_text(record: Record, request: MetricRequest) -> str:
+    other = any(value.family == request.metric for value in record.metrics)
+    return "not scored under this protocol yet" if other else "not scored yet"
+
+
+def _family(column: str) -> str:
+    return column.partition(".")[0]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "-".join(_word(entry) for entry in value)
+    return "none" if value is None else str(value)

@@ -1,0 +1,39 @@
+"""Tables on disk: CSV written whole, read back with the same numbers and the same names."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vaebench.store.files import StoreError, write_text
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Numbers with as many digits as it takes to read back the same float; an empty cell where there is none."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def read_table(path: Path, text: Collection[str], whole: Collection[str]) -> pd.DataFrame:
+    """Read what `write_table` wrote. In the columns `text` a cell is what it says, also where it says `NA` or `1e5`.
+
+    Columns in `whole` are integers or empty; all others are numbers or empty.
+    """
+    try:
+        cells = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return pd.DataFrame(
+            {name: column if name in text else _numbers(column, name in whole) for name, column in cells.items()}
+        )
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read as a table of vaebench ({error})") from error
+
+
+def rows(table: pd.DataFrame) -> Iterator[Any]:
+    """The rows, with their columns as attributes."""
+    return iter(table.itertuples(index=False))
+
+
+def _numbers(cells: pd.Series, whole: bool) -> pd.Series:
+    if whole:
+        return pd.Series([int(cell) if cell else pd.NA for cell in cells], dtype="Int64")
+    return pd.Series([float(cell) if cell else float("nan") for cell in cells], dtype="float64")

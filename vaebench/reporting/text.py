@@ -1,0 +1,110 @@
+"""Numbers and names as people read them: sensible digits, escaped Markdown, cells that no spreadsheet executes."""
+
+import math
+import re
+
+from tabulate import tabulate
+
+ABSENT = "–"
+LARGE, SMALL = 1e7, 1e-4
+"""From here up, and below here, a number is written with an exponent."""
+NEGLIGIBLE = 1e-9
+"""A half-width below this share of its mean is rounding of a number that does not vary."""
+LONGEST_NOTE = 500
+
+
+def number(value: float, digits: int = 4) -> str:
+    """`value` to so many significant digits; whole numbers in full."""
+    if value != 0 and not SMALL <= abs(value) < LARGE:
+        return f"{value:.{digits - 1}e}"
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    return _fixed(value, digits - 1 - _exponent(value, digits))
+
+
+def with_error(mean: float, low: float | None, high: float | None) -> str:
+    """`mean ± half-width`: the half-width to two significant digits, the mean to the same place.
+
+    Without an interval, or where the number does not vary, the mean alone.
+    """
+    half = half_width(low, high)
+    if half is None or half <= NEGLIGIBLE * abs(mean):
+        return number(mean)
+    if abs(mean) >= LARGE or half < SMALL:
+        return f"{mean:.3e} ± {half:.1e}"
+    places = 1 - _exponent(half, 2)
+    return f"{_fixed(mean, places)} ± {_fixed(half, places)}"
+
+
+def to_the_place_of(half: float | None, value: float) -> str:
+    """`value` written to the decimal place that an error of `half` makes sensible."""
+    if half is None or half <= NEGLIGIBLE * abs(value) or abs(value) >= LARGE or half < SMALL:
+        return number(value)
+    return _fixed(value, 1 - _exponent(half, 2))
+
+
+def half_width(low: float | None, high: float | None) -> float | None:
+    return None if absent(low) or absent(high) else (high - low) / 2  # type: ignore[operator]
+
+
+def absent(value: float | None) -> bool:
+    """Whether a table's cell holds no number."""
+    return value is None or math.isnan(value)
+
+
+def probability(p_value: float) -> str:
+    """`= 0.012`, or `< 0.0001`, to stand behind a p."""
+    if p_value == 0:
+        return "= 0"
+    return "< 0.0001" if p_value < 1e-4 else f"= {p_value:.2g}"
+
+
+def escape_markdown(text: str) -> str:
+    """User text as one line of Markdown that renders as exactly that text: no markup, no HTML, no table cells."""
+    line = one_line(text)
+    line = re.sub(r"([\\`*\[\]<>|~$&#])", r"\\\1", line)
+    line = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)
+    return re.sub(r"^(\d+)?([-+=.)])", r"\1\\\2", line)
+
+
+def code(name: str) -> str:
+    """A name or an equation as a code span, whatever backticks it holds."""
+    line = one_line(name)
+    if not line:
+        return ""
+    fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", line)), default=0))
+    padding = " " if "`" in line else ""
+    return f"{fence}{padding}{line}{padding}{fence}"
+
+
+def code_cell(name: str) -> str:
+    """A code span inside a table, where a bar would end the cell."""
+    return code(name).replace("|", "\\|")
+
+
+def one_line(text: str) -> str:
+    """Without line breaks and control characters."""
+    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text).split())
+
+
+def note(text: str) -> str:
+    """Free text as a cell of a CSV file: one line, not endless, and never taken for a formula by a spreadsheet."""
+    line = one_line(text)
+    line = line if len(line) <= LONGEST_NOTE else line[: LONGEST_NOTE - 1] + "…"
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+
+
+def markdown_table(columns: list[str], rows: list[list[str]], right: tuple[int, ...] = ()) -> str:
+    """A pipe table of ready-made Markdown cells; the columns in `right` are numbers."""
+    align = tuple("right" if place in right else "left" for place in range(len(columns)))
+    return tabulate(rows, headers=columns, tablefmt="pipe", colalign=align if rows else None, disable_numparse=True)
+
+
+def _exponent(value: float, digits: int) -> int:
+    """Decimal exponent after rounding to so many digits: 0 for 9.94, 1 for 9.99 at two digits."""
+    return 0 if value == 0 else int(f"{abs(value):.{digits - 1}e}".partition("e")[2])
+
+
+def _fixed(value: float, places: int) -> str:
+    rounded = round(value, places)
+    return f"{rounded + 0.0:,.{max(places, 0)}f}"

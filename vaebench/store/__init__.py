@@ -1,0 +1,1 @@
+"""Records and files on disk: atomic, versioned, content-addressed."""

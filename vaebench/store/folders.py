@@ -1,0 +1,114 @@
+"""Every path below a results folder, in one place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaebench.store.cell import Cell
+from vaebench.store.files import StoreError, read_json, write_json
+from vaebench.store.record import Record
+
+
+@dataclass(frozen=True)
+class CellFolder:
+    """`DIR/cells/<id>/`"""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.path / "spec.json"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def curves(self) -> Path:
+        return self.path / "curves.csv"
+
+    @property
+    def arrays(self) -> Path:
+        return self.path / "arrays.npz"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    def read_cell(self) -> Cell:
+        return Cell.from_spec(read_json(self.spec))
+
+    def write_cell(self, cell: Cell) -> None:
+        write_json(self.spec, cell.spec())
+
+    def read_record(self) -> Record | None:
+        """The record, or None where the cell has left none yet."""
+        if not self.result.exists():
+            return None
+        content = read_json(self.result)
+        try:
+            return Record.from_json(content)
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{self.result}: not a record ({error}); delete it and run the suite again") from error
+
+    def write_record(self, record: Record) -> None:
+        write_json(self.result, record.to_json())
+
+
+@dataclass(frozen=True)
+class SuiteFolder:
+    """`DIR/<suite>/`"""
+
+    path: Path
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def leaderboard(self) -> Path:
+        return self.path / "leaderboard.csv"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs.csv"
+
+    @property
+    def contrasts(self) -> Path:
+        return self.path / "contrasts.csv"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "suite.lock.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.md"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    def progress(self, fleet: str) -> Path:
+        """Where the worker of a fleet says how far it is, for `vaebench status` in another shell."""
+        return self.path / "progress" / f"{fleet}.json"
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """`--results DIR`"""
+
+    path: Path
+
+    def cell(self, cell: str) -> CellFolder:
+        return CellFolder(self.path / "cells" / cell)
+
+    def suite(self, name: str) -> SuiteFolder:
+        return SuiteFolder(self.path / name)
+
+    def checkpoint(self, fleet: str) -> Path:
+        """Folder of an unfinished fleet; gone when the fleet is done."""
+        return self.path / "cells" / ".fleets" / fleet

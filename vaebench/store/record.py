@@ -1,0 +1,93 @@
+"""What a planned cell leaves behind, whatever happened to it."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from vaebench.store.cell import digest
+
+FailureKind = Literal["diverged", "oom", "timeout", "crash", "error"]
+
+
+@dataclass(frozen=True)
+class MetricRequest:
+    """One question to a trained model: the metric's family and how it is to be answered."""
+
+    metric: str
+    """The family, such as `sharpness`; its evaluator answers with every part of it."""
+    protocol: dict[str, Any]
+    """Everything that moves the number: samples, images, split, seed, estimator."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.metric}@{digest(self.protocol, 12)}"
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """One number of a record: a metric or a part of one, its Monte Carlo error and how it was taken."""
+
+    metric: str
+    """Full name with the part, such as `sharpness.mean_ratio`."""
+    family: str
+    protocol: dict[str, Any]
+    status: Literal["done", "n/a", "failed"]
+    value: float | None = None
+    stderr: float | None = None
+    """Monte Carlo standard error at fixed images; None where it cannot be estimated."""
+    note: str = ""
+    """Why there is no number, or what must be known to read it."""
+    fingerprint: str = ""
+    """Hash of the evaluator's source."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What has no column of its own: KL per latent, effective sample size."""
+
+    @property
+    def request(self) -> MetricRequest:
+        return MetricRequest(self.family, self.protocol)
+
+
+@dataclass(frozen=True)
+class Failure:
+    kind: FailureKind
+    message: str
+    step: int | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """`result.json` of one cell."""
+
+    cell: str
+    status: Literal["done", "failed"]
+    fingerprints: dict[str, str]
+    """Room → hash of the sources that made the model: data, models, objectives, training."""
+    metrics: list[MetricValue] = field(default_factory=list)
+    failure: Failure | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    """What the trainer did: epochs, steps, seconds, members of the fleet, device."""
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    def answers(self, request: MetricRequest) -> list[MetricValue]:
+        """Every part that answers `request`, empty if it was never asked."""
+        return [value for value in self.metrics if value.family == request.metric and value.request.key == request.key]
+
+    def with_answers(self, values: list[MetricValue]) -> "Record":
+        """The record with `values` in place of older answers to the same requests."""
+        replaced = {value.request.key for value in values}
+        kept = [value for value in self.metrics if value.request.key not in replaced]
+        return Record(**{**self.__dict__, "metrics": kept + values})
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Record":
+        return cls(
+            cell=content["cell"],
+            status=content["status"],
+            fingerprints=content["fingerprints"],
+            metrics=[MetricValue(**value) for value in content["metrics"]],
+            failure=Failure(**content["failure"]) if content["failure"] else None,
+            training=content["training"],
+            environment=content["environment"],
+        )

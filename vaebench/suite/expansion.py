@@ -1,0 +1,165 @@
+"""From a suite to its cells: every data set view × variant × seed that can be."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vaebench.catalog.catalog import KINDS, Catalog, Dataset, Metric, load_catalog
+from vaebench.store.cell import Cell
+from vaebench.store.record import MetricRequest
+from vaebench.suite.suite import Suite, Variant
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell that the suite asks for, under the name of the variant that asks."""
+
+    variant: str
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """A variant on a data set view that it cannot be trained on."""
+
+    variant: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Ordered by data set, variant, seed."""
+
+    planned: tuple[Planned, ...]
+    impossible: tuple[Impossible, ...]
+
+
+def expand(suite: Suite) -> Expansion:
+    """All cells of `suite`. What a cell is depends on nothing else in the suite, so its id stays when others join."""
+    catalog = load_catalog()
+    planned: list[Planned] = []
+    impossible: list[Impossible] = []
+    for source in suite.datasets:
+        dataset, _, view = source.partition("/")
+        for variant in suite.variants:
+            if variant.on is not None and source not in variant.on:
+                continue
+            composition = compose(variant, source, catalog)
+            if isinstance(composition, Impossible):
+                impossible.append(composition)
+                continue
+            cells = (Cell(dataset, view, composition, suite.recipe, seed) for seed in suite.seeds)
+            planned += [Planned(variant.name, cell) for cell in cells]
+    return Expansion(tuple(planned), tuple(impossible))
+
+
+def compose(variant: Variant, source: str, catalog: Catalog) -> dict[str, Any] | Impossible:
+    """The variant's composition on a data set view, with the view's own likelihood in place of `default`."""
+    dataset_name, _, view = source.partition("/")
+    composition = copy.deepcopy(variant.composition)
+    stand_ins = catalog.parts["likelihood"][composition["likelihood"]["name"]].by_view
+    if stand_ins is not None:
+        if view not in stand_ins:
+            return Impossible(variant.name, source, f"the view {view} has no default likelihood")
+        composition["likelihood"] = _stand_in(composition["likelihood"], stand_ins[view], catalog)
+    reason = _obstacle(composition, view, catalog.datasets[dataset_name], catalog)
+    return composition if reason is None else Impossible(variant.name, source, reason)
+
+
+def requests(suite: Suite, planned: Planned) -> list[MetricRequest]:
+    """What the planned cell is asked: one request for each metric family that is wanted and applies to it."""
+    catalog = load_catalog()
+    variant = suite.variant(planned.variant)
+    families = [catalog.metrics[name] for name in suite.families]
+    applicable = [metric for metric in families if not_applicable(metric.name, variant, planned.cell.source) is None]
+    return [
+        MetricRequest(metric.name, _protocol(metric, suite.budget[metric.name], variant, planned.cell))
+        for metric in applicable
+    ]
+
+
+def not_applicable(metric: str, variant: Variant | None, source: str) -> str | None:
+    """Why a metric (a family or a column) says nothing about a variant on a data set view; None where it does.
+
+    Without a variant: why it says nothing about any variant there.
+    """
+    catalog = load_catalog()
+    family = catalog.metric_of(metric)
+    dataset_name, _, view = source.partition("/")
+    dataset = catalog.datasets[dataset_name]
+    if family.views is not None and view not in family.views:
+        return f"{family.name} is defined on the views {_listed(family.views)}"
+    if family.labels and dataset.classes is None:
+        return f"{family.name} needs labels, {dataset.name} has none"
+    if family.images and dataset.side is None:
+        return f"{family.name} needs images, those of {dataset.name} have no width and height"
+    return None
+
+
+def _stand_in(likelihood: dict[str, Any], name: str, catalog: Catalog) -> dict[str, Any]:
+    """The part `name` with its defaults, and over them what was given with `default` and exists there."""
+    parameters = catalog.parts["likelihood"][name].parameters
+    defaults = {parameter.name: copy.deepcopy(parameter.default) for parameter in parameters.values()}
+    return {"name": name, **defaults, **{key: value for key, value in likelihood.items() if key in parameters}}
+
+
+def _obstacle(composition: dict[str, Any], view: str, dataset: Dataset, catalog: Catalog) -> str | None:
+    """Why these choices cannot stand together on this view; None if they can."""
+    for kind in KINDS:
+        part = catalog.parts[kind][composition[kind]["name"]]
+        if part.views is not None and view not in part.views:
+            return f"{kind} {part.name} is for the views {_listed(part.views)}"
+        for other, names in part.requires.items():
+            if composition[other]["name"] not in names:
+                return f"{kind} {part.name} needs {other} {' or '.join(names)}, here it is {composition[other]['name']}"
+        for check in part.checks:
+            reason = CHECKS[check](composition, dataset)
+            if reason is not None:
+                return reason
+    return None
+
+
+def _protocol(metric: Metric, budget: dict[str, Any], variant: Variant, cell: Cell) -> dict[str, Any]:
+    if metric.cost:
+        return {}
+    protocol = {**budget, "split": "test", "seed": 0}
+    if metric.density and "sigma_floor" in cell.composition["likelihood"]:
+        protocol["sigma_floor"] = cell.composition["likelihood"]["sigma_floor"]
+    if metric.generates:
+        protocol["generation_prior"] = variant.generation["prior"]
+    return protocol
+
+
+def _subcode_within_latent(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    subcode, latent = composition["objective"]["subcode"], composition["latent"]
+    if len(set(subcode)) < len(subcode):
+        return f"objective {composition['objective']['name']}: subcode {subcode} names a latent twice"
+    if max(subcode) >= latent:
+        return f"objective {composition['objective']['name']}: subcode {subcode} leaves the {latent} latents 0…{latent - 1}"
+    return None
+
+
+def _draw_has_gradient(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    if composition["objective"]["q_input"] == "draw" and composition["likelihood"]["name"] == "bernoulli":
+        return "q_input draw needs a draw with a gradient, and a Bernoulli draw has none; use q_input mean"
+    return None
+
+
+def _latent_below_pixels(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    if composition["latent"] >= dataset.pixels:
+        return f"latent must be below the {dataset.pixels} pixels of {dataset.name}, is {composition['latent']}"
+    return None
+
+
+CHECKS: dict[str, Callable[[dict[str, Any], Dataset], str | None]] = {
+    "subcode-within-latent": _subcode_within_latent,
+    "draw-has-gradient": _draw_has_gradient,
+    "latent-below-pixels": _latent_below_pixels,
+}
+"""Conditions that a part's `checks` in the catalog name: composition and data set → what is wrong, or None."""
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

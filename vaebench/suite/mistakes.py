@@ -1,0 +1,121 @@
+"""What is wrong with a suite file: every mistake at once, each on a line of its own."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from vaebench.catalog.parameters import shown
+
+Path = tuple[str | int, ...]
+"""Where something stands in a file: keys, and positions in lists."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    file: str
+    line: int | None
+    """None where there is no file, or no one line is to blame."""
+    path: str
+    """Such as `variants[2].objective.beta`; empty for the file as a whole."""
+    what: str
+    """What was given, and what is valid."""
+    suggestion: str | None = None
+    """The nearest valid name."""
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        path = f"{self.path}: " if self.path else ""
+        hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion is not None else ""
+        return f"{place}: {path}{self.what}{hint}"
+
+
+class SuiteError(Exception):
+    """A suite that cannot be run as it is written: the user's mistakes, in the order of the file."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = list(mistakes)
+        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+
+class Findings:
+    """Collects the mistakes of one file; the same mistake at the same place is kept once."""
+
+    def __init__(self, file: str, lines: Mapping[Path, int | None]) -> None:
+        self._file = file
+        self._lines = lines
+        self._positions = {path: position for position, path in enumerate(lines)}
+        self._found: dict[tuple[Path, int | None, str], str | None] = {}
+        self._touched: set[Path] = set()
+
+    def add(self, path: Path, what: str, suggestion: str | None = None, line: int | None = None) -> None:
+        """Note a mistake at `path`; `line` where the path does not say which of two equal keys is meant."""
+        self._found.setdefault((path, line, what), suggestion)
+        self._touched.update(path[:end] for end in range(len(path) + 1))
+
+    def unknown(self, path: Path, what: str, given: str, valid: Iterable[str]) -> None:
+        """Note a name that is none of `valid`, with the nearest one of them, or all where none is near."""
+        valid = list(valid)
+        near = nearest(given, valid)
+        self.add(path, what if near is not None else f"{what}; valid: {enumerated(valid)}", near)
+
+    def touches(self, path: Path) -> bool:
+        """Is something wrong at `path` or below it?"""
+        return path in self._touched
+
+    def raise_if_any(self) -> None:
+        if self._found:
+            raise SuiteError(self._sorted())
+
+    def _sorted(self) -> list[Mistake]:
+        ordered = sorted(self._found.items(), key=lambda item: self._place(item[0][0], item[0][1]))
+        return [
+            Mistake(self._file, self._line(path, line), dotted(path), what, suggestion)
+            for (path, line, what), suggestion in ordered
+        ]
+
+    def _place(self, path: Path, line: int | None) -> tuple[int, int]:
+        return self._line(path, line) or 0, self._positions.get(self._known(path), -1)
+
+    def _line(self, path: Path, line: int | None) -> int | None:
+        return line if line is not None else self._lines.get(self._known(path))
+
+    def _known(self, path: Path) -> Path:
+        """The longest beginning of `path` that stands in the file: what is missing is missed in its parent."""
+        while path and path not in self._positions:
+            path = path[:-1]
+        return path
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that `name` was most likely meant to be, if one is near."""
+    if len(name) > 100:
+        return None
+    by_lower_case = {candidate.lower(): candidate for candidate in valid}
+    found = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)
+    return by_lower_case[found[0]] if found else None
+
+
+def enumerated(names: Iterable[str], most: int = 12) -> str:
+    """The names with commas between them; a long list is cut, and says so."""
+    names = list(names)
+    if not names:
+        return "none"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def dotted(path: Path) -> str:
+    """`("variants", 2, "objective")` → `variants[2].objective`."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += ("." if text else "") + _key(step)
+    return text
+
+
+def _key(key: str) -> str:
+    plain = re.fullmatch(r"[\w<-][\w.<+-]{0,79}", key)
+    return key if plain else shown(key)

@@ -1,0 +1,210 @@
+"""The shape of a suite file. Names and values are looked up in the catalog later (vaebench.suite.loading)."""
+
+import copy
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from vaebench.catalog.parameters import shown
+from vaebench.suite.mistakes import Findings, Path, enumerated, nearest
+
+LONGEST_NAME = 80
+RESERVED = "cells"
+
+BROKEN = object()
+"""Stands in a list for an element whose shape is wrong, so that the others keep their places."""
+
+
+def mistake_of_name(name: str) -> str | None:
+    """Why `name` cannot name a suite or a variant; None if it can."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        return f"{shown(name)} is no name: names are made of letters, digits, '.', '_' and '-'"
+    if name[0] in ".-":
+        return f"{shown(name)} is no name: names begin with a letter, a digit or '_'"
+    if len(name) > LONGEST_NAME:
+        return f"{shown(name)} is {len(name)} characters long; names have at most {LONGEST_NAME}"
+    if name.lower() == RESERVED:
+        return f"{name!r} is reserved: the results folder keeps its cells there"
+    return None
+
+
+def _checked_name(name: str) -> str:
+    what = mistake_of_name(name)
+    if what is not None:
+        raise PydanticCustomError("vaebench", "{what}", {"what": what})
+    return name
+
+
+def _shape(*types: type, expected: str) -> BeforeValidator:
+    """Refuses everything but `types` in one sentence, where a union would complain once for each of its members."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise PydanticCustomError("vaebench", "{what}", {"what": f"must be {expected}, is {shown(value)}"})
+        return value
+
+    return BeforeValidator(check)
+
+
+def _word_or_mapping(value: Any) -> str | None:
+    if isinstance(value, str):
+        return WORD
+    return MAPPING if isinstance(value, dict) else None
+
+
+WORD, MAPPING = "<word>", "<mapping>"
+NAME_OR_MAPPING = Discriminator(
+    _word_or_mapping, custom_error_type="vaebench_choice", custom_error_message="must be a name or a mapping"
+)
+
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, AfterValidator(_checked_name)]
+Choice = Annotated[str | dict[str, Any], _shape(str, dict, expected="a name or a mapping")]
+PartChoice = Annotated[
+    str | list[Any] | dict[str, Any], _shape(str, list, dict, expected="a name, a mapping, or a list of names (a grid)")
+]
+Seeds = Annotated[int | list[Any], _shape(int, list, expected="a number of seeds or a list of seeds")]
+Latent = Annotated[int | list[Any], _shape(int, list, expected="an integer, or a list of integers (a grid)")]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Composition(Shape):
+    """The choices that a variant makes."""
+
+    network: PartChoice = Field(default=None)
+    latent: Latent = Field(default=None)
+    likelihood: PartChoice = Field(default=None)
+    posterior: PartChoice = Field(default=None)
+    prior: PartChoice = Field(default=None)
+    objective: PartChoice = Field(default=None)
+    generation: dict[str, Any] = Field(default=None)
+
+
+class VariantShape(Composition):
+    """An entry of `variants`: what it extends, and what it changes."""
+
+    name: Name = Field(default=None)
+    extends: Text = Field(default=None)
+    on: Annotated[list[Text], Field(min_length=1)] = Field(default=None)
+    title: Text = Field(default=None)
+    stance: Literal["theory", "practice", "baseline"] = Field(default=None)
+    source: Text = Field(default=None)
+    departs: Text = Field(default=None)
+    mended: Text = Field(default=None)
+    fixed: list[Literal["network", "likelihood", "posterior", "prior", "objective"]] = Field(default=None)
+
+
+class ContrastShape(Shape):
+    """A question that two variants of the suite answer together."""
+
+    question: Text
+    theory: Text
+    practice: Text
+    primary: Text = Field(default=None)
+
+
+class SuiteShape(Shape):
+    """A suite file."""
+
+    suite: Name
+    description: str = ""
+    datasets: Annotated[list[Text], Field(min_length=1)]
+    seeds: Seeds = 5
+    profile: Text = Field(default=None)
+    recipe: Choice = Field(default=None)
+    budget: Choice = Field(default=None)
+    defaults: Composition = Field(default=None)
+    variants: Annotated[
+        list[Annotated[Annotated[Text, Tag(WORD)] | Annotated[VariantShape, Tag(MAPPING)], NAME_OR_MAPPING]],
+        Field(min_length=1),
+    ]
+    metrics: Annotated[
+        list[Annotated[Annotated[Text, Tag(WORD)] | Annotated[dict[str, Any], Tag(MAPPING)], NAME_OR_MAPPING]],
+        Field(min_length=1),
+    ]
+    rank_by: dict[str, Text] = Field(default=None)
+    contrasts: list[ContrastShape] = Field(default=[])
+
+
+def well_shaped(content: Any, findings: Findings) -> dict[str, Any]:
+    """The part of `content` that has the right shape; what has not goes to `findings`, once, and is left out.
+
+    The elements of lists keep their places: BROKEN stands for those that are left out.
+    """
+    if not isinstance(content, dict):
+        keys = enumerated(SuiteShape.model_fields)
+        findings.add((), f"a suite must be a mapping with the keys {keys}; this is {shown(content)}")
+        return {}
+    kept = copy.deepcopy(content)
+    try:
+        SuiteShape.model_validate(content)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            path = _path(details["loc"])
+            what, suggestion = _in_our_words(details, path)
+            findings.add(path, what, suggestion)
+            _leave_out(kept, path)
+    return kept
+
+
+def _path(loc: tuple[int | str, ...]) -> Path:
+    """Where pydantic complains, without the tag by which it told a word from a mapping."""
+    tagged = len(loc) > 2 and loc[0] in ("variants", "metrics") and loc[2] in (WORD, MAPPING)
+    return loc[:2] + loc[3:] if tagged else loc
+
+
+def _in_our_words(details: ErrorDetails, path: Path) -> tuple[str, str | None]:
+    given = details["input"]
+    match details["type"]:
+        case "extra_forbidden":
+            valid = _keys_at(path[:-1])
+            near = nearest(str(path[-1]), valid)
+            return ("unknown key" if near else f"unknown key; valid: {', '.join(valid)}"), near
+        case "missing":
+            return "is missing", None
+        case "string_type":
+            return f"must be text, is {shown(given)}", None
+        case "string_too_short":
+            return "must not be empty", None
+        case "list_type":
+            return f"must be a list, is {shown(given)}" + _as_list(given), None
+        case "model_type" | "dict_type":
+            return f"must be a mapping, is {shown(given)}", None
+        case "too_short":
+            return "must not be an empty list", None
+        case "literal_error":
+            expected = details["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+            near = nearest(given, expected.split(", ")) if isinstance(given, str) else None
+            return f"must be one of {expected}, is {shown(given)}", near
+        case "vaebench_choice":
+            return f"{details['msg']}, is {shown(given)}", None
+    return details["msg"], None
+
+
+def _as_list(given: Any) -> str:
+    return f"; write [{given}]" if isinstance(given, str) and len(given) <= LONGEST_NAME else ""
+
+
+def _keys_at(path: Path) -> list[str]:
+    """The keys of the mapping at `path`, in the order in which a suite is written."""
+    shapes: dict[str, type[Shape]] = {"defaults": Composition, "variants": VariantShape, "contrasts": ContrastShape}
+    shape = shapes[str(path[0])] if path else SuiteShape
+    return list(shape.model_fields)
+
+
+def _leave_out(content: dict[str, Any], path: Path) -> None:
+    container: Any = content
+    for step in path[:-1]:
+        try:
+            container = container[step]
+        except (KeyError, IndexError, TypeError):  # left out already
+            return
+    if isinstance(container, list) and isinstance(path[-1], int):
+        container[path[-1]] = BROKEN
+    elif isinstance(container, dict):
+        container.pop(path[-1], None)

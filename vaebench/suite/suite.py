@@ -1,0 +1,106 @@
+"""A suite, resolved: every name looked up, every parameter written out, every grid laid open."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One composition of choices, under the name that the leaderboard gives it."""
+
+    name: str
+    title: str
+    stance: str
+    """`theory`, `practice` or `baseline`."""
+    composition: dict[str, Any]
+    """network, latent, likelihood, posterior, prior, objective: parts are mappings with their name and every parameter.
+    The likelihood may still be `default`, which the view resolves (vaebench.suite.expansion.compose)."""
+    generation: dict[str, Any]
+    """How z is drawn (`prior`) and what is shown of p(x|z) (`output`)."""
+    on: tuple[str, ...] | None = None
+    """Data set views that it is restricted to; None: all that it fits."""
+    extends: str | None = None
+    """The variant that it came from."""
+    source: str = ""
+    departs: str = ""
+    """How the practice departs from the theory."""
+    mended: str = ""
+    """What was wrong in the source, and what is built instead."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A question that two variants answer together, seed by seed."""
+
+    question: str
+    theory: str
+    """A variant, or `variant:metric`."""
+    practice: str
+    """A variant, or `variant:metric`."""
+    primary: str | None = None
+    """Column that decides; None: the ranking metric of each view."""
+
+    @property
+    def theory_side(self) -> tuple[str, str | None]:
+        """Variant and, where one is named, metric."""
+        return split_side(self.theory)
+
+    @property
+    def practice_side(self) -> tuple[str, str | None]:
+        """Variant and, where one is named, metric."""
+        return split_side(self.practice)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a suite file asks for."""
+
+    name: str
+    description: str
+    datasets: tuple[str, ...]
+    """Data set views, such as `digits/binary`."""
+    seeds: tuple[int, ...]
+    recipe: dict[str, Any]
+    """How every model is trained: every recipe parameter."""
+    recipe_name: str
+    """Name of the recipe, with what the suite changed in it."""
+    budget: dict[str, dict[str, Any]]
+    """Metric family → every parameter of its protocol, for the families that are scored."""
+    budget_name: str
+    """Name of the budget, with what the suite changed in it."""
+    variants: tuple[Variant, ...]
+    metrics: tuple[str, ...]
+    """Families and columns as listed, then those that `rank_by` and the contrasts name."""
+    rank_by: dict[str, str]
+    """View → column that ranks it; a view that is absent is not ranked."""
+    contrasts: tuple[Contrast, ...] = ()
+    file: Path | None = None
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(source.partition("/")[2] for source in self.datasets))
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The metric families that are scored, each once."""
+        return tuple(dict.fromkeys(metric.partition(".")[0] for metric in self.metrics))
+
+    def variant(self, name: str) -> Variant:
+        """The variant of this name; KeyError if there is none."""
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise KeyError(name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the place of the file, for the lock file."""
+        content = asdict(self)
+        del content["file"]
+        return content
+
+
+def split_side(text: str) -> tuple[str, str | None]:
+    """`vae` → ("vae", None), `vae:elbo` → ("vae", "elbo")."""
+    variant, _, metric = text.partition(":")
+    return variant, metric or None

@@ -1,0 +1,1 @@
+"""The fleet trainer, and fitting in closed form."""

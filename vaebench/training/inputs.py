@@ -1,0 +1,126 @@
+"""What a step reads: images, noise and settings of some members of a fleet, each from its member's own streams."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaebench.catalog.catalog import load_catalog
+from vaebench.data import streams
+from vaebench.data.source import Source
+from vaebench.objectives.player import Noise, Player
+from vaebench.store.cell import Cell
+
+NOISE_BLOCK = 1 << 18
+"""Numbers drawn at once: small draws are made for many steps together, which changes no number (streams have no state)."""
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
+    "linear": lambda progress: 1.0 - progress,
+}
+"""Factor on the learning rate when the share `progress` of the steps is done."""
+
+
+class Timetable:
+    """Steps, epochs and schedules of a recipe. The images come in one endless stream of shuffled passes, cut into
+    batches of one size; an epoch ends with the step that completes it, so over a whole run no image is dropped."""
+
+    def __init__(self, recipe: dict[str, Any], images: int) -> None:
+        self.images = images
+        self.batch: int = recipe["batch"]
+        self.epochs: int = recipe["epochs"]
+        self.steps = max(self.epochs * images // self.batch, 1)
+        self.schedule = SCHEDULES[recipe["schedule"]]
+        self.warmup_steps = recipe["kl_warmup"] * images / self.batch
+
+    def end_of_epoch(self, epoch: int) -> int:
+        """The step before which epoch 1, 2, … is complete."""
+        return max(epoch * self.images // self.batch, 1 if epoch == self.epochs else 0)
+
+    def rate(self, step: int) -> float:
+        return self.schedule(step / self.steps)
+
+    def kl_weight(self, step: int) -> float:
+        """Rises linearly to 1 over the warm-up."""
+        return min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps > 0 else 1.0
+
+
+class Draws:
+    """One kind of noise for some members: streams read block by block."""
+
+    def __init__(self, keys: Tensor, noise: Noise, batch: int, dtype: torch.dtype) -> None:
+        self.keys = keys
+        self.shape = (noise.draws, batch, noise.size)
+        self.law = streams.LAWS[noise.law]
+        self.dtype = dtype
+        self.numbers = math.prod(self.shape)
+        self.block_steps = max(1, NOISE_BLOCK // (self.numbers * len(keys)))
+        self.first, self.block = 0, torch.empty(0)
+
+    def at(self, step: int) -> Tensor:
+        """(member, draw, image, size)"""
+        if not self.first <= step < self.first + len(self.block):
+            self.first = step - step % self.block_steps
+            self.block = self.law(self.keys, self.first, self.block_steps, self.numbers, self.dtype)
+        return self.block[step - self.first].reshape(len(self.keys), *self.shape)
+
+
+class Inputs:
+    """Images, noise and settings of `cells`, with the member as first axis."""
+
+    def __init__(self, cells: Sequence[Cell], source: Source, players: Sequence[Player], timetable: Timetable) -> None:
+        self.source = source
+        self.timetable = timetable
+        self.content = source.training_content(cells[0].recipe["train"])
+        self.order_keys = [streams.key(cell.seed, "order") for cell in cells]
+        batch, dtype, device = timetable.batch, source.dtype, source.device
+
+        def draws(noise: Noise, *words: object) -> Draws:
+            keys = streams.keys(((cell.seed, "noise", *words) for cell in cells), device)
+            return Draws(keys, noise, batch, dtype)
+
+        self.view = draws(Noise(1, source.pixels, "uniform"), "view") if source.training_noise() else None
+        self.players = [{name: draws(noise, player.name, name) for name, noise in player.noise.items()} for player in players]
+        self.constants = {
+            name: torch.tensor([float(cell.composition["objective"][name]) for cell in cells], dtype=dtype, device=device)
+            for name in settings_of(cells[0])
+        }
+        self.index, self.first = torch.empty(0), 0
+
+    def prepare(self, first: int, last: int) -> None:
+        """Shuffle what steps `first` to `last` will read; one transfer to the device for all of them."""
+        batch, images = self.timetable.batch, self.timetable.images
+        start, stop = first * batch, last * batch
+        epochs = range(start // images, (stop - 1) // images + 1)
+        rows = []
+        for order in self.order_keys:
+            passes = torch.cat([streams.permutation(order, epoch, images) for epoch in epochs])
+            rows.append(passes[start - epochs[0] * images : stop - epochs[0] * images].reshape(last - first, batch))
+        self.index, self.first = torch.stack(rows, dim=1).to(self.source.device), first
+
+    def images(self, step: int) -> Tensor:
+        """(member, image, pixel)"""
+        index = self.index[step - self.first]
+        u = self.view.at(step)[:, 0] if self.view else self.content.new_zeros(())
+        return self.source.training_batch(self.content, index, u)
+
+    def noise(self, step: int, player: int) -> dict[str, Tensor]:
+        """Name → (member, draw, image, size)"""
+        return {name: draws.at(step) for name, draws in self.players[player].items()}
+
+    def settings(self, step: int) -> dict[str, Tensor]:
+        """Name → (member,): the objective's scalars, and the KL's weight in the warm-up."""
+        return {**self.constants, **self.kl_weight(self.timetable.kl_weight(step))}
+
+    def kl_weight(self, weight: float) -> dict[str, Tensor]:
+        shape = (len(self.order_keys),)
+        return {"kl_weight": torch.full(shape, weight, dtype=self.source.dtype, device=self.source.device)}
+
+
+def settings_of(cell: Cell) -> list[str]:
+    """Names of the objective's numbers: those that the catalog lets differ within a fleet."""
+    objective = load_catalog().parts["objective"][cell.composition["objective"]["name"]]
+    return [name for name, parameter in objective.parameters.items() if parameter.setting]
