@@ -58,6 +58,8 @@ def recipe(**parameters: Any) -> dict[str, Any]:
     }
 
 
-def cell(seed: int = 0, source: str = "digits/binary", choices: dict[str, Any] | None = None, **parameters: Any) -> Cell:
+def cell(
+    seed: int = 0, source: str = "digits/binary", choices: dict[str, Any] | None = None, **parameters: Any
+) -> Cell:
     dataset, _, view = source.partition("/")
     return Cell(dataset, view, choices or composition(), recipe(**parameters), seed)

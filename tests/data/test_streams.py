@@ -32,7 +32,7 @@ def test_uniforms_are_uniform_and_normals_are_normal():
     normal = streams.normal(stream, 1, 1, 200_000, torch.float64).flatten()
     assert scipy.stats.kstest(uniform.double().numpy(), "uniform").pvalue > 1e-3
     assert scipy.stats.kstest(normal.numpy(), "norm").pvalue > 1e-3
-    assert 0.0 <= float(uniform.min())
+    assert float(uniform.min()) >= 0.0
     assert float(uniform.max()) < 1.0
 
 

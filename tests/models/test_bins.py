@@ -48,7 +48,9 @@ def test_a_uniform_density_gives_the_bits_that_arithmetic_gives():
     bits = -log_bin_mass(unit, *bins(grey, 256, "grey")) / math.log(2)
     assert torch.allclose(bits[1:-1], torch.tensor(math.log2(255)).double())
     assert torch.allclose(bits[[0, -1]], torch.tensor(math.log2(510)).double())
-    assert torch.allclose(-log_bin_mass(unit, *bins(dequantised, 256, "dequantised")) / math.log(2), torch.tensor(8.0).double())
+    assert torch.allclose(
+        -log_bin_mass(unit, *bins(dequantised, 256, "dequantised")) / math.log(2), torch.tensor(8.0).double()
+    )
 
 
 def test_pixels_that_depend_on_each_other_have_no_product_of_bins():

@@ -9,12 +9,14 @@ from vaebench.data import streams
 from vaebench.data.dataset import Dataset
 from vaebench.data.views import VIEWS, View
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Source:
     dataset: Dataset
     view_name: str
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     dtype: torch.dtype = torch.float32
     _training: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
@@ -39,7 +41,7 @@ class Source:
         return self.view.draws and self.view.anew
 
     def training_batch(self, content: Tensor, index: Tensor, u: Tensor) -> Tensor:
-        """x of the images at `index`; (…, pixel). `u` has that shape too, and is read only where the view draws anew."""
+        """x of the images at `index`; (…, pixel). `u` has that shape too, and is read where the view draws anew."""
         k = content[index].to(self.dtype)
         if self.view.draws and not self.view.anew:
             return k
@@ -65,7 +67,9 @@ class Source:
         k = self.dataset.splits[split].content[index].to(torch.float64)
         u = torch.zeros(())
         if self.view.draws:
-            stream = torch.tensor([streams.key("view", self.dataset.name, self.view_name, split, int(i)) for i in index])
+            stream = torch.tensor(
+                [streams.key("view", self.dataset.name, self.view_name, split, int(i)) for i in index]
+            )
             u = streams.uniform(stream, 0, 1, self.pixels, torch.float64)[0]
         return self.view.observe(k, self.dataset.levels or 0, u)
 

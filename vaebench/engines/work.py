@@ -55,9 +55,7 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def _train(
-    works: list[CellWork], source: Source, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]
-) -> None:
+def _train(works: list[CellWork], source: Source, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> None:
     """Train what needs training as one fleet, and leave each model with a record that has no numbers yet."""
     if not works:
         return
@@ -124,7 +122,9 @@ def _score(work: CellWork, job: Job, source: Source, results: ResultsFolder, emi
     count = iter(range(len(work.requests)))
 
     def on_metric(metric: str) -> None:
-        emit({"event": "scoring", "cell": work.cell.id, "metric": metric, "done": next(count), "of": len(work.requests)})
+        emit(
+            {"event": "scoring", "cell": work.cell.id, "metric": metric, "done": next(count), "of": len(work.requests)}
+        )
 
     values = evaluate(subject, work.requests, job.metric_fingerprints, on_metric)
     if work.train or not folder.arrays.exists():

@@ -20,15 +20,17 @@ def check_contract(model: LatentVariableModel, x: Tensor) -> None:
     posterior = _distribution(model, "posterior", x)
     z = posterior.sample(torch.Size([3]))
     if z.dim() != 3 or z.shape[:2] != (3, count):
-        raise ContractError(f"posterior(x): a draw of 3 for {count} images must be (3, {count}, latent), is {tuple(z.shape)}")
+        raise ContractError(
+            f"posterior(x): a draw of 3 for {count} images must be (3, {count}, latent), is {tuple(z.shape)}"
+        )
     likelihood = _distribution(model, "likelihood", z)
     _log_prob(posterior, z, (3, count), "posterior(x).log_prob(z)", "latents")
     _log_prob(prior, z, (3, count), "prior().log_prob(z)", "latents")
     _log_prob(likelihood, x, (3, count), "likelihood(z).log_prob(x)", "pixels")
-    if tuple(likelihood.mean.shape) != (3, count, pixels):
-        raise ContractError(
-            f"likelihood(z).mean: must be (3, {count}, {pixels}) for z of (3, {count}, latent), is {tuple(likelihood.mean.shape)}"
-        )
+    shape = tuple(likelihood.mean.shape)
+    if shape != (3, count, pixels):
+        wanted = f"(3, {count}, {pixels}) for z of (3, {count}, latent)"
+        raise ContractError(f"likelihood(z).mean: must be {wanted}, is {shape}")
 
 
 def _distribution(model: LatentVariableModel, name: str, *arguments: Tensor) -> Distribution:

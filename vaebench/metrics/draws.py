@@ -1,6 +1,7 @@
 """Draws from any distribution, tied to streams, so that an image meets the same noise in whatever company it comes."""
 
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from vaebench.models.distributions import DiagonalNormal, FromNoise, FullNormal,
 
 
 def draw(distribution: Distribution, keys: Tensor, first: int, count: int) -> Tensor:
-    """Draws `first` to `first + count` for each key, of a distribution over rows (or of one for all); (count, row, event).
+    """Draws `first` to `first + count` for each key, of a distribution over rows (or one for all); (count, row, event).
 
     Known families are drawn from the rows' own streams. Any other is drawn by its own sampler under a seed made
     from the rows' keys: the same for the same rows in the same order.
@@ -60,7 +61,6 @@ def posterior_mean(q: Distribution, keys: Tensor, draws: int = 64) -> Tensor:
 
 
 def _dtype(distribution: FromNoise) -> torch.dtype:
-    base = getattr(distribution, "base_dist", distribution)
-    parameter = base.logits if isinstance(base, Bernoulli) else base.loc
-    dtype: torch.dtype = parameter.dtype
+    base: Any = getattr(distribution, "base_dist", distribution)
+    dtype: torch.dtype = (base.logits if isinstance(base, Bernoulli) else base.loc).dtype
     return dtype

@@ -55,7 +55,12 @@ def _value_of(answer: Answer, value: Callable[..., MetricValue], family: str) ->
         return value(column, "failed", note=f"the number is {answer.value}; {answer.note}".rstrip("; "))
     known = answer.stderr is not None and bool(torch.isfinite(torch.tensor(answer.stderr)))
     return value(
-        column, "done", value=answer.value, stderr=answer.stderr if known else None, note=answer.note, details=answer.details
+        column,
+        "done",
+        value=answer.value,
+        stderr=answer.stderr if known else None,
+        note=answer.note,
+        details=answer.details,
     )
 
 

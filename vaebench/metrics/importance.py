@@ -40,7 +40,7 @@ class Weights:
     @property
     def variance(self) -> Tensor:
         """Of ln mean w, by the delta method: s²/(K w̄²) = (K/ESS − 1)/(K − 1)"""
-        return (self.count / self.effective - 1.0) / (self.count - 1)
+        return ((self.count / self.effective - 1.0) / (self.count - 1)).clamp_min(0.0)
 
 
 def importance_weights(

@@ -1,4 +1,4 @@
-"""ln p(x), exact where the model knows it, else importance-weighted: a lower bound in expectation (Burda et al. 2016)."""
+"""ln p(x), exact where the model knows it, else importance-weighted (Burda et al. 2016): below it in expectation."""
 
 from typing import Any
 

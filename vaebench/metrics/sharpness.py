@@ -13,7 +13,7 @@ from vaebench.metrics.subject import Subject
 
 
 def sharpness(images: Tensor, side: int) -> Tensor:
-    """Population variance of the valid response to [[0,1,0],[1,−4,1],[0,1,0]], nothing clipped; (image, pixel) → (image,)"""
+    """Population variance of the valid response to [[0,1,0],[1,−4,1],[0,1,0]], nothing clipped; (image,)"""
     square = images.double().reshape(-1, side, side)
     inner = square[:, 1:-1, 1:-1]
     around = square[:, :-2, 1:-1] + square[:, 2:, 1:-1] + square[:, 1:-1, :-2] + square[:, 1:-1, 2:]

@@ -38,8 +38,5 @@ class Composition(nn.Module):
 def part(choices: dict[str, Any], kind: str) -> Any:
     """The class that a choice names, with the choice's parameters filled in."""
     chosen = dict(choices[kind])
-    reference = load_catalog().parts[kind][chosen.pop("name")].implementation
-    if reference is None:
-        raise ValueError(f"{kind} {choices[kind]['name']!r} is part of a fitted model and builds nothing itself")
-    made = implementation(reference)
+    made = implementation(load_catalog().parts[kind][chosen.pop("name")].implementation)
     return lambda *positional: made(*positional, **chosen)

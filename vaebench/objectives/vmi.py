@@ -106,7 +106,7 @@ def aggregate_entropy(q: DiagonalNormal, z: Tensor, images: int) -> Tensor:
 
         q̂(z_i) = 1/N q(z_i|x_i) + (N−1)/(N(B−1)) Σ_{j≠i} q(z_i|x_j),
 
-    which is unbiased for q(z_i); its logarithm's bias makes the entropy an upper estimate. q: (image,), z: (image, latent).
+    which is unbiased for q(z_i); the logarithm's bias makes the entropy an upper estimate. z: (image, latent).
     """
     batch = z.shape[0]
     log_density = q.log_prob(z.unsqueeze(1))  # (drawn from i, seen by j)

@@ -14,7 +14,7 @@ from vaebench.reporting import statistics
 from vaebench.reporting.ranking import groups, scores
 from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey, values_by_seed, wanted_columns
 from vaebench.reporting.sections import shown
-from vaebench.reporting.tables import read_table, rows, write_table
+from vaebench.reporting.tables import each_row, read_table, write_table
 from vaebench.reporting.text import ABSENT, code_cell, markdown_table
 from vaebench.suite.suite import Suite
 
@@ -178,7 +178,7 @@ def _summaries(suite: Suite, runs: pd.DataFrame, metrics: Iterable[str]) -> list
 def _complete_cells(runs: pd.DataFrame) -> dict[RowKey, dict[int, bool]]:
     """Row → seed → whether every metric that applies has its number."""
     found: dict[RowKey, dict[int, bool]] = {}
-    for run in rows(runs):
+    for run in each_row(runs):
         seeds = found.setdefault((run.dataset, run.view, run.variant), {})
         seeds[run.seed] = seeds.get(run.seed, True) and run.status in (DONE, NOT_APPLICABLE)
     return found

@@ -9,7 +9,7 @@ import pandas as pd
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.engines.planning import Sources, changed_rooms
-from vaebench.reporting.tables import rows
+from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import note
 from vaebench.store.folders import ResultsFolder
 from vaebench.store.record import Failure, MetricRequest, MetricValue, Record
@@ -101,7 +101,7 @@ def values_by_seed(runs: pd.DataFrame, statuses: Iterable[str] = (DONE,)) -> dic
     """Row → metric → seed → value, of the runs with one of `statuses`; every planned row is there, if only empty."""
     kept = set(statuses)
     found: dict[RowKey, dict[str, dict[int, float]]] = {}
-    for run in rows(runs):
+    for run in each_row(runs):
         row = found.setdefault((run.dataset, run.view, run.variant), {})
         if run.status in kept and not math.isnan(run.value):
             row.setdefault(run.metric, {})[run.seed] = run.value

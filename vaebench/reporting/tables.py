@@ -28,7 +28,7 @@ def read_table(path: Path, text: Collection[str], whole: Collection[str]) -> pd.
         raise StoreError(f"{path}: cannot be read as a table of vaebench ({error})") from error
 
 
-def rows(table: pd.DataFrame) -> Iterator[Any]:
+def each_row(table: pd.DataFrame) -> Iterator[Any]:
     """The rows, with their columns as attributes."""
     return iter(table.itertuples(index=False))
 

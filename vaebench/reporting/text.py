@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from tabulate import tabulate
 
@@ -11,6 +13,10 @@ LARGE, SMALL = 1e7, 1e-4
 NEGLIGIBLE = 1e-9
 """A half-width below this share of its mean is rounding of a number that does not vary."""
 LONGEST_NOTE = 500
+
+
+class Markdown(str):
+    """Text that is Markdown already; any other string is escaped before it enters a report."""
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -59,27 +65,46 @@ def probability(p_value: float) -> str:
     return "< 0.0001" if p_value < 1e-4 else f"= {p_value:.2g}"
 
 
-def escape_markdown(text: str) -> str:
+def escape_markdown(text: str) -> Markdown:
     """User text as one line of Markdown that renders as exactly that text: no markup, no HTML, no table cells."""
     line = one_line(text)
     line = re.sub(r"([\\`*\[\]<>|~$&#])", r"\\\1", line)
     line = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)
-    return re.sub(r"^(\d+)?([-+=.)])", r"\1\\\2", line)
+    return Markdown(re.sub(r"^(\d+)?([-+=.)])", r"\1\\\2", line))
 
 
-def code(name: str) -> str:
+def code(name: str) -> Markdown:
     """A name or an equation as a code span, whatever backticks it holds."""
     line = one_line(name)
     if not line:
-        return ""
+        return Markdown("")
     fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", line)), default=0))
     padding = " " if "`" in line else ""
-    return f"{fence}{padding}{line}{padding}{fence}"
+    return Markdown(f"{fence}{padding}{line}{padding}{fence}")
 
 
-def code_cell(name: str) -> str:
+def code_cell(name: str) -> Markdown:
     """A code span inside a table, where a bar would end the cell."""
-    return code(name).replace("|", "\\|")
+    return Markdown(code(name).replace("|", "\\|"))
+
+
+def listed(items: Sequence[Markdown]) -> Markdown:
+    """`a`, `a and b`, `a, b and c`."""
+    return Markdown(" and ".join(filter(None, (", ".join(items[:-1]), *items[-1:]))))
+
+
+def setting(choice: Any) -> str:
+    """A choice of a variant in one line: `gaussian-fixed (sigma 1)`, `32`."""
+    if not isinstance(choice, dict):
+        return _value(choice)
+    details = ", ".join(f"{name} {_value(value)}" for name, value in choice.items() if name != "name")
+    return " ".join(filter(None, (choice.get("name"), f"({details})" if details and "name" in choice else details)))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "-".join(_value(entry) for entry in value)
+    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
 def one_line(text: str) -> str:
@@ -94,10 +119,11 @@ def note(text: str) -> str:
     return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
 
 
-def markdown_table(columns: list[str], rows: list[list[str]], right: tuple[int, ...] = ()) -> str:
+def markdown_table(columns: list[str], rows: list[list[str]], right: tuple[int, ...] = ()) -> Markdown:
     """A pipe table of ready-made Markdown cells; the columns in `right` are numbers."""
     align = tuple("right" if place in right else "left" for place in range(len(columns)))
-    return tabulate(rows, headers=columns, tablefmt="pipe", colalign=align if rows else None, disable_numparse=True)
+    alignment = align if rows else None
+    return Markdown(tabulate(rows, headers=columns, tablefmt="pipe", colalign=alignment, disable_numparse=True))
 
 
 def _exponent(value: float, digits: int) -> int:

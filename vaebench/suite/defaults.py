@@ -10,6 +10,7 @@ from vaebench.suite.mistakes import Findings
 from vaebench.suite.values import accepted, note_unknown_parameter
 
 PATH = ("defaults",)
+NO_GRID = "defaults hold one value each; a grid stands in an entry of variants"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def resolve_defaults(content: dict[str, Any], catalog: Catalog, findings: Findin
 def _one_known_part(kind: str, name: Given, catalog: Catalog, findings: Findings) -> bool:
     path = name.path or PATH
     if isinstance(name.value, list):
-        findings.add(path, "defaults hold one value each; a grid stands in an entry of variants")
+        findings.add(path, NO_GRID)
         return False
     return known_part(kind, name.value, path, catalog, findings)
 
@@ -60,13 +61,27 @@ def _one_known_part(kind: str, name: Given, catalog: Catalog, findings: Findings
 def _valid(place: Place, given: Given, names: dict[str, Given], catalog: Catalog, findings: Findings) -> bool:
     """Could any variant take this value? Whether the suite's own variants can is seen when they are laid open."""
     path = given.path or PATH
-    owner, candidates = _candidates(place, names, catalog)
+    owner, schemas = _schemas(place[0], names, catalog)
+    candidates = [schema[place[-1]] for schema in schemas if place[-1] in schema]
     if not candidates:
-        if place[0] == "generation":
-            valid = catalog.generation
-        else:
-            parts = [names[place[0]].value] if place[0] in names else list(catalog.parts[place[0]])
-            valid = {key: value for part in parts for key, value in catalog.parameters_of(place[0], part).items()}
-        note_unknown_parameter(place[-1], path, owner, valid, findings)
-        return False
-    return True
+        every = {name: parameter for schema in schemas for name, parameter in schema.items()}
+        note_unknown_parameter(place[-1], path, owner, every, findings)
+    elif any(parameter.mistake(given.value) is None for parameter in candidates):
+        return True
+    elif isinstance(given.value, list) and all(parameter.type != "integers" for parameter in candidates):
+        findings.add(path, NO_GRID)
+    else:
+        accepted(given.value, candidates[0], path, findings)
+    return False
+
+
+def _schemas(group: str, names: dict[str, Given], catalog: Catalog) -> tuple[str, list[dict[str, Parameter]]]:
+    """Whose parameters a default may be, in words and in the catalog."""
+    if group == "latent":
+        return "latent", [{"latent": catalog.latent}]
+    if group == "generation":
+        return "generation", [catalog.generation]
+    if group in names:
+        name = names[group].value
+        return f"{group} {name}", [catalog.parameters_of(group, name)]
+    return f"a {group}", [catalog.parameters_of(group, name) for name in catalog.parts[group]]

@@ -39,5 +39,6 @@ def _fit_in_closed_form(cell: Cell, source: Source) -> Trained:
     x = source.training_batch(content, torch.arange(len(content), device=source.device), u)
     model = implementation(objective.implementation)().fit(cell.composition, x)
     model = model.to(source.device, DTYPES[cell.recipe["precision"]])
-    loss = -float(model.log_prob(x).mean())
+    with torch.no_grad():
+        loss = -float(model.log_prob(x).mean())
     return Trained(cell, model, [{"epoch": 1, "step": 1, "loss": loss}], time.perf_counter() - started, 1, 1)

@@ -82,7 +82,12 @@ def _member(cell: Cell, source: Source, images: int) -> Member:
 
 
 def _run_epoch(
-    engine: Stepper, active: Sequence[Member], timetable: Timetable, epoch: int, pixels: int, should_stop: Callable[[], bool]
+    engine: Stepper,
+    active: Sequence[Member],
+    timetable: Timetable,
+    epoch: int,
+    pixels: int,
+    should_stop: Callable[[], bool],
 ) -> bool:
     """All steps of an epoch, in segments; whether there were any (a batch may be larger than the data set)."""
     first, last = timetable.end_of_epoch(epoch - 1), timetable.end_of_epoch(epoch)

@@ -14,7 +14,7 @@ from vaebench.objectives.player import Noise, Player
 from vaebench.store.cell import Cell
 
 NOISE_BLOCK = 1 << 18
-"""Numbers drawn at once: small draws are made for many steps together, which changes no number (streams have no state)."""
+"""Numbers drawn at once: small draws are made for many steps together; streams have no state, so no number changes."""
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
@@ -83,9 +83,13 @@ class Inputs:
             return Draws(keys, noise, batch, dtype)
 
         self.view = draws(Noise(1, source.pixels, "uniform"), "view") if source.training_noise() else None
-        self.players = [{name: draws(noise, player.name, name) for name, noise in player.noise.items()} for player in players]
+        self.players = [
+            {name: draws(noise, player.name, name) for name, noise in player.noise.items()} for player in players
+        ]
         self.constants = {
-            name: torch.tensor([float(cell.composition["objective"][name]) for cell in cells], dtype=dtype, device=device)
+            name: torch.tensor(
+                [float(cell.composition["objective"][name]) for cell in cells], dtype=dtype, device=device
+            )
             for name in settings_of(cells[0])
         }
         self.index, self.first = torch.empty(0), 0

@@ -35,7 +35,11 @@ class Member:
     def __post_init__(self) -> None:
         recipe = self.cell.recipe
         self.owned = [
-            {name: value for name, value in self.system.named_parameters() if name.startswith(tuple(f"{own}." for own in player.owns))}
+            {
+                name: value
+                for name, value in self.system.named_parameters()
+                if name.startswith(tuple(f"{own}." for own in player.owns))
+            }
             for player in self.objective.players
         ]
         self.optimisers = [adam(owned.values(), recipe) for owned in self.owned]
@@ -92,4 +96,6 @@ class Member:
 def adam(parameters: Any, recipe: dict[str, Any]) -> torch.optim.Adam:
     """torch's fused Adam, one kernel for all parameters of a player."""
     betas = (recipe["beta1"], recipe["beta2"])
-    return torch.optim.Adam(list(parameters), lr=recipe["learning_rate"], betas=betas, eps=recipe["epsilon"], fused=True)
+    return torch.optim.Adam(
+        list(parameters), lr=recipe["learning_rate"], betas=betas, eps=recipe["epsilon"], fused=True
+    )

@@ -31,8 +31,13 @@ class InTurn:
         self.inputs = [Inputs([member.cell], source, member.objective.players, timetable) for member in members]
 
     def advance(self, first: int, last: int) -> tuple[Tensor, Curves]:
-        losses, curves = zip(*(self._advance_one(*pair, first, last) for pair in zip(self.members, self.inputs, strict=True)), strict=True)
-        return torch.stack(losses, dim=1), {name: torch.stack([own[name] for own in curves], dim=1) for name in curves[0]}
+        losses, curves = zip(
+            *(self._advance_one(*pair, first, last) for pair in zip(self.members, self.inputs, strict=True)),
+            strict=True,
+        )
+        return torch.stack(losses, dim=1), {
+            name: torch.stack([own[name] for own in curves], dim=1) for name in curves[0]
+        }
 
     def _advance_one(self, member: Member, inputs: Inputs, first: int, last: int) -> tuple[Tensor, Curves]:
         """Losses (step, player) and terms (step,) of one member."""

@@ -1,5 +1,7 @@
 """Fully connected encoder and decoder."""
 
+import itertools
+
 from torch import nn
 
 from vaebench.models.networks.trunk import ACTIVATIONS, Trunk, dense
@@ -21,6 +23,6 @@ class Mlp:
 
     def _trunk(self, widths: list[int]) -> Trunk:
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in itertools.pairwise(widths):
             layers += [dense(inputs, outputs, self.initialisation), self.activation()]
         return Trunk(nn.Sequential(*layers), widths[-1], self.initialisation)

@@ -1,0 +1,142 @@
+"""Objectives against their equations: values, gradients, and who may move whom."""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+
+from tests.compositions import ELBO, VMI, cell, composition
+from vaebench.models.distributions import DiagonalNormal
+from vaebench.objectives.vmi import aggregate_entropy
+from vaebench.training.initialisation import build_system
+
+IMAGES, PIXELS = 40, 9
+
+
+def system_of(**objective):
+    base = VMI if objective.get("name") == "vmi" else ELBO
+    choices = composition(objective={**base, **objective})
+    return build_system(cell(choices=choices), PIXELS, images=1000)
+
+
+def step_inputs(objective, player):
+    generator = torch.Generator().manual_seed(1)
+    x = (torch.rand(IMAGES, PIXELS, generator=generator) < 0.4).double()
+    noise = {
+        name: torch.randn(wanted.draws, IMAGES, wanted.size, dtype=torch.float64, generator=generator)
+        for name, wanted in player.noise.items()
+    }
+    return x, noise
+
+
+def settings(**values):
+    return {name: torch.tensor(value, dtype=torch.float64) for name, value in {"kl_weight": 1.0, **values}.items()}
+
+
+def test_the_elbo_is_reconstruction_minus_beta_kl_by_hand():
+    system, objective = system_of(samples=2)
+    (player,) = objective.players
+    x, noise = step_inputs(objective, player)
+    loss, terms = system(player, x, noise, settings(beta=3.0, kl_weight=0.5))
+    q = system.model.posterior(x)
+    mean, variance = q.mean, q.variance
+    z = mean + variance.sqrt() * noise["z"]
+    probability = system.model.likelihood(z).mean
+    reconstruction = (x * probability.log() + (1 - x) * (1 - probability).log()).sum(-1).mean()
+    kl = 0.5 * (variance + mean.square() - 1 - variance.log()).sum(-1).mean()
+    assert torch.allclose(terms["reconstruction"], reconstruction, rtol=1e-9)
+    assert torch.allclose(terms["kl"], kl, rtol=1e-9)
+    assert torch.allclose(loss, 0.5 * 3.0 * kl - reconstruction, rtol=1e-9)
+
+
+def test_monte_carlo_and_analytic_kl_agree_in_expectation():
+    system, objective = system_of(kl="monte-carlo", samples=4000)
+    (player,) = objective.players
+    x, noise = step_inputs(objective, player)
+    with torch.no_grad():
+        _, terms = system(player, x, noise, settings(beta=1.0))
+        q = system.model.posterior(x)
+        z = q.from_noise(noise["z"])
+        draws = (q.log_prob(z) - system.model.prior().log_prob(z)).mean(1)
+        analytic = torch.distributions.kl_divergence(q, system.model.prior()).mean()
+    assert abs(float(terms["kl"] - analytic)) < 4 * float(draws.std()) / math.sqrt(4000)
+
+
+@pytest.mark.parametrize("source", ["encoder", "prior"])
+def test_information_reaches_the_encoder_only_through_codes_it_drew(source):
+    """With z from the prior the regulariser depends on the decoder alone; with z from the encoder on both."""
+    system, objective = system_of(name="vmi", source=source, entropy="prior")
+    player = objective.players[1]
+    x, noise = step_inputs(objective, player)
+    _, terms = system(player, x, noise, settings(**{"lambda": 1.0}))
+    parts = {name: list(getattr(system.model, name).parameters()) for name in ("encoder", "decoder")}
+    encoder = torch.autograd.grad(terms["information"], parts["encoder"], allow_unused=True, retain_graph=True)
+    decoder = torch.autograd.grad(terms["information"], parts["decoder"], allow_unused=True)
+    assert any(gradient is not None for gradient in encoder) == (source == "encoder")
+    assert all(gradient is not None and bool(gradient.any()) for gradient in decoder)
+
+
+def test_the_auxiliary_players_loss_gives_the_model_no_gradient():
+    system, objective = system_of(name="vmi")
+    auxiliary = objective.players[0]
+    x, noise = step_inputs(objective, auxiliary)
+    loss, _ = system(auxiliary, x, noise, settings(**{"lambda": 1.0}))
+    loss.backward()
+    assert all(parameter.grad is None for parameter in system.model.parameters())
+
+
+def test_the_vmi_objective_is_the_elbo_plus_lambda_times_the_bound_by_hand():
+    system, objective = system_of(name="vmi", entropy="prior")
+    player = objective.players[1]
+    x, noise = step_inputs(objective, player)
+    loss, terms = system(player, x, noise, settings(**{"lambda": 3.0}))
+    q = system.model.posterior(x)
+    z = q.mean + q.stddev * noise["z"]
+    p = system.model.likelihood(z)
+    seen = system.auxiliary(p.mean)
+    log_q = Normal(seen.mean, seen.stddev).log_prob(z[..., [0, 1]]).sum(-1).mean()
+    entropy_of_two_standard_normals = 1 + math.log(2 * math.pi)
+    bound = log_q + entropy_of_two_standard_normals
+    elbo = p.log_prob(x).mean() - torch.distributions.kl_divergence(q, system.model.prior()).mean()
+    assert torch.allclose(terms["information"], bound, rtol=1e-9)
+    assert torch.allclose(loss, -elbo - 3.0 * bound, rtol=1e-9)
+
+
+def aggregate(size):
+    generator = torch.Generator().manual_seed(2)
+    mean = torch.randn(size, 2, dtype=torch.float64, generator=generator)
+    scale = 0.2 + 0.3 * torch.rand(size, 2, dtype=torch.float64, generator=generator)
+    return mean, scale
+
+
+def test_the_entropy_of_a_whole_data_set_is_that_of_its_mixture():
+    """With the batch the whole set, every weight is 1/N and the estimate is −mean ln of the exact mixture."""
+    mean, scale = aggregate(300)
+    z = mean + scale * torch.randn(300, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    mixture = MixtureSameFamily(Categorical(torch.ones(300).double()), Independent(Normal(mean, scale), 1))
+    estimate = aggregate_entropy(DiagonalNormal(mean, scale), z, images=300)
+    assert torch.allclose(estimate, -mixture.log_prob(z).mean(), rtol=1e-10)
+
+
+def test_batches_estimate_the_entropy_of_the_aggregate_from_a_little_above():
+    mean, scale = aggregate(2000)
+    generator = torch.Generator().manual_seed(4)
+    mixture = MixtureSameFamily(Categorical(torch.ones(2000).double()), Independent(Normal(mean, scale), 1))
+    picked = torch.randint(2000, (200_000,), generator=generator)
+    draws = mean[picked] + scale[picked] * torch.randn(200_000, 2, dtype=torch.float64, generator=generator)
+    exact = -float(torch.cat([mixture.log_prob(part) for part in draws[:20_000].split(1000)]).mean())
+    estimates = []
+    for _ in range(60):
+        batch = torch.randperm(2000, generator=generator)[:128]
+        z = mean[batch] + scale[batch] * torch.randn(128, 2, dtype=torch.float64, generator=generator)
+        estimates.append(float(aggregate_entropy(DiagonalNormal(mean[batch], scale[batch]), z, images=2000)))
+    bias = sum(estimates) / len(estimates) - exact
+    assert -0.02 < bias < 0.15
+
+
+def test_the_entropy_of_one_constant_posterior_is_its_own():
+    mean, scale = torch.zeros(100, 2).double(), torch.full((100, 2), 0.1).double()
+    z = scale * torch.randn(100, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    own = -DiagonalNormal(mean, scale).log_prob(z).mean()
+    assert torch.allclose(aggregate_entropy(DiagonalNormal(mean, scale), z, images=5000), own, rtol=1e-9)
