@@ -7,6 +7,7 @@ import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from tests.compositions import ELBO, VMI, cell, composition
+from vaebench.data.dataset import Shape
 from vaebench.models.distributions import DiagonalNormal
 from vaebench.objectives.vmi import aggregate_entropy
 from vaebench.training.initialisation import build_system
@@ -17,7 +18,7 @@ IMAGES, PIXELS = 40, 9
 def system_of(**objective):
     base = VMI if objective.get("name") == "vmi" else ELBO
     choices = composition(objective={**base, **objective})
-    return build_system(cell(choices=choices), PIXELS, images=1000)
+    return build_system(cell(choices=choices), Shape(PIXELS), images=1000)
 
 
 def step_inputs(objective, player):

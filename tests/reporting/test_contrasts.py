@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.reporting.conftest import TINY, fabricate, failed, plausible
+from tests.reporting.fabrication import TINY, fabricate, failed, plausible
 from vaebench.reporting import statistics
 from vaebench.reporting.contrasts import COLUMNS, contrasts_table
 from vaebench.reporting.runs import runs_table
@@ -69,6 +69,10 @@ def test_a_side_may_name_its_metric(tiny, results):
     vae = runs[(runs["variant"] == "vae") & (runs["view"] == "binary")]
     assert row["theory_mean"] == pytest.approx(vae[vae["metric"] == "log_likelihood"]["value"].mean())
     assert row["practice_mean"] == pytest.approx(vae[vae["metric"] == "elbo"]["value"].mean())
+
+
+def test_numbers_that_answer_different_questions_are_higher_or_lower_but_never_better(tiny, results):
+    assert primary(contrasts_of(tiny, results), "vae:elbo", "binary")["verdict"] == "practice lower"
 
 
 def test_a_contrast_has_rows_only_where_both_sides_run(tiny, results):

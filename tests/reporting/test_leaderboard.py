@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.reporting.conftest import SOURCES, TINY, done, fabricate, failed, plausible
+from tests.reporting.fabrication import SOURCES, TINY, done, fabricate, failed, plausible
 from vaebench.reporting.leaderboard import Leaderboard, leaderboard_table
 from vaebench.reporting.ranking import groups
 from vaebench.reporting.runs import runs_table

@@ -10,7 +10,7 @@ from vaebench.reporting.statistics import compare, estimate, holm, holm_levels, 
 REPETITIONS = 2000
 
 
-@pytest.fixture()
+@pytest.fixture
 def draws():
     return np.random.default_rng(20)
 
@@ -156,3 +156,11 @@ def test_a_ratio_is_better_only_where_it_is_nearer_to_one():
 def test_below_five_seeds_nothing_is_comparable():
     assert verdict([1.0] * 4, [2.0] * 4, "higher") == "not comparable"
     assert verdict([], [], "higher") == "not comparable"
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10, 50])
+@pytest.mark.parametrize("tests", [1, 3, 20, 200])
+def test_the_detectable_difference_has_the_power_that_it_promises(seeds, tests):
+    size = statistics.detectable_difference(2.0, seeds, 0.05 / tests)
+    assert statistics.power(size, 2.0, seeds, 0.05 / tests) == pytest.approx(0.8)
+    assert statistics.power(-size, 2.0, seeds, 0.05 / tests) == pytest.approx(0.8)

@@ -60,7 +60,7 @@ def test_in_single_precision_a_members_result_is_identical_alone_on_one_path():
 @pytest.mark.parametrize("mover", ["auxiliary", "model"])
 def test_each_players_step_leaves_the_others_parameters_untouched(binary, stepper, mover):
     """With the other player's optimiser standing still, only the mover's own parameters change."""
-    members = [Member(made, *build_system(made, 64, 1197)) for made in (two_players(0), two_players(1))]
+    members = [Member(made, *build_system(made, binary.dataset.shape, 1197)) for made in (two_players(0), two_players(1))]
     before = [{name: value.clone() for name, value in member.system.state_dict().items()} for member in members]
     for member in members:
         still = next(i for i, player in enumerate(member.objective.players) if player.name != mover)
@@ -125,7 +125,7 @@ def test_adam_takes_the_steps_of_its_paper(binary):
     """Two steps by hand on the same gradients: m, v with bias correction, lr · m̂/(√v̂ + ε)."""
     (trained,) = train_fleet([one_player(0, batch=1197, epochs=2, learning_rate=0.01)], binary, stepper="in-turn")
     member_cell = one_player(0, batch=1197, epochs=2, learning_rate=0.01)
-    system, objective = build_system(member_cell, 64, 1197)
+    system, objective = build_system(member_cell, binary.dataset.shape, 1197)
     player = objective.players[0]
     inputs = Inputs([member_cell], binary, objective.players, Timetable(member_cell.recipe, 1197))
     inputs.prepare(0, 2)

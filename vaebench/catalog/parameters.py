@@ -103,7 +103,7 @@ def shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "a list" if value else "an empty list"
     try:
-        text = " ".join(repr(value).split())
+        text = repr(value) if isinstance(value, str) else " ".join(repr(value).split())
     except ValueError:  # an integer of more digits than Python prints
         return "a very large number"
     return text if len(text) <= 60 else f"{text[:56]}…{text[-1]}"

@@ -12,6 +12,15 @@ from vaebench.catalog.implementation import implementation
 
 
 @dataclass(frozen=True)
+class Shape:
+    """The form of one image, from which networks derive theirs."""
+
+    pixels: int
+    side: int | None = None
+    """Width and height of a square image; None where x is no image."""
+
+
+@dataclass(frozen=True)
 class Split:
     content: Tensor
     """Grey levels k as uint8, or real values as float64; (image, pixel), row-major."""
@@ -30,6 +39,10 @@ class Dataset:
     levels: int | None
     """L, the number of grey levels; None for real values."""
 
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.pixels, self.side)
+
     @functools.cached_property
     def checksum(self) -> str:
         """Hash of contents, labels and split boundaries."""
@@ -42,6 +55,7 @@ class Dataset:
         return hashed.hexdigest()
 
 
+@functools.lru_cache(maxsize=4)
 def load_dataset(name: str, root: Path | None = None) -> Dataset:
     """The data set that the catalog calls `name`; `root` is the user's data folder for those that need files."""
     loaded: Dataset = implementation(load_catalog().datasets[name].implementation)(name, root)

@@ -135,7 +135,7 @@ def _score(work: CellWork, job: Job, source: Source, results: ResultsFolder, emi
 
 def load_model(cell: Cell, folder: CellFolder, source: Source) -> Any:
     """The trained model of a cell, ready to be asked."""
-    model = empty_model(cell, source.pixels)
+    model = empty_model(cell, source.dataset.shape)
     model.load_state_dict(safetensors.torch.load_file(folder.model))
     return model.to(source.device).eval()
 

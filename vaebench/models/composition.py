@@ -7,19 +7,20 @@ from torch.distributions import Distribution
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.catalog.implementation import implementation
+from vaebench.data.dataset import Shape
 
 
 class Composition(nn.Module):
     """encoder → q(z|x), p(z), decoder → p(x|z)."""
 
-    def __init__(self, choices: dict[str, Any], pixels: int) -> None:
+    def __init__(self, choices: dict[str, Any], shape: Shape) -> None:
         super().__init__()
         latent = choices["latent"]
         network = part(choices, "network")()
-        self.encoder = network.encoder(pixels)
+        self.encoder = network.encoder(shape)
         self.posterior_head = part(choices, "posterior")(self.encoder, latent)
-        self.decoder = network.decoder(latent)
-        self.likelihood_head = part(choices, "likelihood")(self.decoder, pixels)
+        self.decoder = network.decoder(latent, shape)
+        self.likelihood_head = part(choices, "likelihood")(self.decoder)
         self.prior_family = part(choices, "prior")(latent)
 
     def prior(self) -> Distribution:

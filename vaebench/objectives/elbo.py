@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
+from vaebench.data.dataset import Shape
 from vaebench.models.contract import LatentVariableModel
 from vaebench.objectives.player import Noise, Objective, System, Terms, model_of
 
@@ -61,7 +62,7 @@ class ElboPlayer:
         return loss, {"reconstruction": seen.reconstruction, "kl": seen.kl}
 
 
-def elbo(choices: dict[str, Any], pixels: int, images: int) -> Objective:
+def elbo(choices: dict[str, Any], shape: Shape, images: int) -> Objective:
     """One player, the model."""
     chosen = choices["objective"]
     return Objective((ElboPlayer(choices["latent"], chosen["kl"], chosen["samples"]),), {})

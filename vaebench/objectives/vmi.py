@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vaebench.data.dataset import Shape
 from vaebench.models.distributions import DiagonalNormal
 from vaebench.models.networks.mlp import Mlp
 from vaebench.objectives.elbo import evidence
@@ -20,9 +21,9 @@ from vaebench.objectives.player import Noise, Objective, System, Terms, model_of
 class AuxiliaryPosterior(nn.Module):
     """Q(ẑ|x) = N(μ_Q(x), diag(σ_Q(x)²))"""
 
-    def __init__(self, pixels: int, subcode: int, hidden: list[int]) -> None:
+    def __init__(self, shape: Shape, subcode: int, hidden: list[int]) -> None:
         super().__init__()
-        self.encoder = Mlp(hidden, "relu", "torch").encoder(pixels)
+        self.encoder = Mlp(hidden, "relu", "torch").encoder(shape)
         self.mean_and_log_scale = self.encoder.vector_head(2 * subcode)
 
     def forward(self, x: Tensor) -> DiagonalNormal:
@@ -116,9 +117,9 @@ def aggregate_entropy(q: DiagonalNormal, z: Tensor, images: int) -> Tensor:
     return -torch.logsumexp(weighted, dim=1).mean()
 
 
-def vmi(choices: dict[str, Any], pixels: int, images: int) -> Objective:
+def vmi(choices: dict[str, Any], shape: Shape, images: int) -> Objective:
     """Two players: Q, then the model."""
     chosen = choices["objective"]
-    auxiliary = AuxiliaryPosterior(pixels, len(chosen["subcode"]), chosen["auxiliary_hidden"])
-    players = (AuxiliaryPlayer(choices, pixels), VmiPlayer(choices, pixels, images))
+    auxiliary = AuxiliaryPosterior(shape, len(chosen["subcode"]), chosen["auxiliary_hidden"])
+    players = (AuxiliaryPlayer(choices, shape.pixels), VmiPlayer(choices, shape.pixels, images))
     return Objective(players, {"auxiliary": auxiliary})

@@ -3,10 +3,23 @@
 from dataclasses import dataclass
 from typing import Any
 
-from vaebench.catalog.catalog import KINDS, load_catalog
+from vaebench.catalog.catalog import load_catalog
 from vaebench.reporting.text import setting
 from vaebench.suite.expansion import Impossible, compose
 from vaebench.suite.suite import Suite, Variant
+
+WITH_EQUATION = ("objective", "likelihood", "posterior", "prior")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One choice that a variant makes."""
+
+    part: str
+    """Such as `likelihood`, or `likelihood on grey` where the views decide it differently."""
+    setting: str
+    equation: str
+    """Empty where the part has none."""
 
 
 @dataclass(frozen=True)
@@ -17,14 +30,14 @@ class Card:
     title: str
     stance: str
     extends: str
-    """Empty where it is the suite's own or stands for itself."""
+    """The variant that it changes; empty where it stands for itself."""
     source: str
     departs: str
     mended: str
-    composition: list[tuple[str, str]]
-    """Choice and its setting, for every choice that makes the model, and how it generates."""
-    equations: list[tuple[str, str]]
-    """Kind of part and equation, the objective first."""
+    choices: list[Choice]
+    """What it maximises and of which distributions."""
+    others: list[Choice]
+    """Network, size of the code, way to generate."""
 
 
 def cards(suite: Suite) -> list[Card]:
@@ -32,37 +45,42 @@ def cards(suite: Suite) -> list[Card]:
 
 
 def _card(suite: Suite, variant: Variant) -> Card:
-    catalog = load_catalog()
-    sources = [source for source in suite.datasets if variant.on is None or source in variant.on]
-    composed = {source: compose(variant, source, catalog) for source in sources}
-    compositions = {source: parts for source, parts in composed.items() if not isinstance(parts, Impossible)}
     parts = {**variant.composition, "generation": variant.generation}
-    settings = [(part, setting(choice)) for part, choice in parts.items() if part != "likelihood"]
-    likelihoods = _likelihoods(variant, compositions)
-    names = {kind: dict.fromkeys(c[kind]["name"] for c in compositions.values()) for kind in KINDS}
-    used = [
-        catalog.parts[kind][name] for kind in ("objective", "likelihood", "posterior", "prior") for name in names[kind]
-    ]
+    others = [name for name in parts if name not in WITH_EQUATION]
     return Card(
         name=variant.name,
         title=variant.title,
         stance=variant.stance,
-        extends="" if variant.extends in (None, variant.name) else str(variant.extends),
+        extends=_changed_variant(variant),
         source=variant.source,
         departs=variant.departs,
         mended=variant.mended,
-        composition=settings[:2] + likelihoods + settings[2:],
-        equations=[(part.kind, part.equation) for part in used if part.equation],
+        choices=[choice for part in WITH_EQUATION for choice in _choices(suite, variant, part)],
+        others=[Choice(name, setting(parts[name]), "") for name in others],
     )
 
 
-def _likelihoods(variant: Variant, compositions: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
-    """The likelihood; one a view where the views decide it differently."""
-    by_text: dict[str, list[str]] = {}
-    for source, composition in compositions.items():
-        by_text.setdefault(setting(composition["likelihood"]), []).append(source.partition("/")[2])
-    if len(by_text) <= 1:
-        return [("likelihood", text) for text in by_text] or [
-            ("likelihood", setting(variant.composition["likelihood"]))
-        ]
-    return [(f"likelihood on {', '.join(dict.fromkeys(views))}", text) for text, views in by_text.items()]
+def _changed_variant(variant: Variant) -> str:
+    """What the variant extends; for one taken from the catalog as it is, what the catalog's extends."""
+    if variant.extends not in (None, variant.name):
+        return str(variant.extends)
+    entry = load_catalog().variants.get(variant.name)
+    return (entry.extends or "") if entry else ""
+
+
+def _choices(suite: Suite, variant: Variant, kind: str) -> list[Choice]:
+    """The part of one kind; one a view where the views decide it differently."""
+    equations = {name: part.equation for name, part in load_catalog().parts[kind].items()}
+    by_setting: dict[str, tuple[str, dict[str, None]]] = {}
+    for view, composition in _compositions(suite, variant):
+        _, views = by_setting.setdefault(setting(composition[kind]), (equations[composition[kind]["name"]], {}))
+        views[view] = None
+    labels = [kind if len(by_setting) == 1 else f"{kind} on {', '.join(views)}" for _, views in by_setting.values()]
+    return [Choice(label, text, by_setting[text][0]) for label, text in zip(labels, by_setting, strict=True)]
+
+
+def _compositions(suite: Suite, variant: Variant) -> list[tuple[str, dict[str, Any]]]:
+    """(view, composition) for the data set views of the suite that the variant is trained on."""
+    sources = [source for source in suite.datasets if variant.on is None or source in variant.on]
+    composed = [(source.partition("/")[2], compose(variant, source, load_catalog())) for source in sources]
+    return [(view, composition) for view, composition in composed if not isinstance(composition, Impossible)]

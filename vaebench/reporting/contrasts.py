@@ -48,6 +48,8 @@ class PairedTest:
     view: str
     metric: str
     """The column compared; where the sides name different ones, the primary metric or else the theory's."""
+    theory_metric: str
+    practice_metric: str
     better: str
     seeds: tuple[int, ...]
     theory: tuple[float, ...]
@@ -126,6 +128,8 @@ def _tests_on(suite: Suite, contrast: Contrast, source: str, values: Values) -> 
             dataset,
             view,
             metric,
+            left,
+            right,
             _direction(left, right),
             seeds,
             tuple(before[seed] for seed in seeds),
@@ -156,10 +160,12 @@ def _columns(
     return [(name, name, name, name == primary) for name in ([primary] if primary else []) + others]
 
 
-def _direction(left: str, right: str) -> str:
+def _direction(theory: str, practice: str) -> str:
+    """In which direction the comparison is better: numbers that answer different questions are only higher or lower."""
     catalog = load_catalog()
-    directions = {catalog.column(left).better, catalog.column(right).better}
-    return directions.pop() if len(directions) == 1 else "none"
+    same_question = catalog.metric_of(theory) is catalog.metric_of(practice)
+    directions = {catalog.column(theory).better, catalog.column(practice).better}
+    return directions.pop() if same_question and len(directions) == 1 else "none"
 
 
 def _row(test: PairedTest, p_holm: float | None, level: float) -> dict[str, Any]:

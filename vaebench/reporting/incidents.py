@@ -1,5 +1,6 @@
 """What went wrong, does not apply or must be known, each said once however many runs it concerns."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -41,10 +42,8 @@ def remarks(runs: pd.DataFrame) -> list[Incident]:
 
 def impossible(suite: Suite) -> list[tuple[Markdown, str]]:
     """The pairs of variant and data set view that were not planned, by reason."""
-    by_reason: dict[str, dict[str, list[str]]] = {}
-    for pair in expand(suite).impossible:
-        by_reason.setdefault(pair.reason, {}).setdefault(pair.source, []).append(pair.variant)
-    return [(_places(places, everywhere={}), reason) for reason, places in by_reason.items()]
+    by_reason = _gathered((pair.reason, (pair.source, pair.variant)) for pair in expand(suite).impossible)
+    return [(_places(pairs, everywhere={}), reason) for reason, pairs in by_reason.items()]
 
 
 def seeds_text(seeds: Iterable[int]) -> str:
@@ -53,58 +52,54 @@ def seeds_text(seeds: Iterable[int]) -> str:
 
 
 def _incidents(runs: pd.DataFrame, concerns: Callable[[Any], Any]) -> list[Incident]:
-    """The runs that `concerns` picks, grouped by what is said of which metrics and seeds."""
-    seeds = sorted(set(runs["seed"]))
-    metrics = _asked(runs)
-    everywhere = _variants_by_source(runs)
-    by_cell: dict[tuple[Any, ...], dict[str, None]] = {}
-    for run in each_row(runs):
-        if concerns(run):
-            by_cell.setdefault((run.status, run.note, run.dataset, run.view, run.variant, run.seed), {})[run.metric] = (
-                None
-            )
-    by_row: dict[tuple[Any, ...], list[int]] = {}
-    for (*row, seed), names in by_cell.items():
-        by_row.setdefault((*row, tuple(names)), []).append(seed)
-    by_text: dict[tuple[Any, ...], dict[str, list[str]]] = {}
-    for (status, text, dataset, view, variant, names), hit in by_row.items():
-        all_metrics = set(names) >= metrics[dataset, view, variant] and status != NOT_APPLICABLE
-        group = (status, text, () if all_metrics else names, tuple(hit))
-        by_text.setdefault(group, {}).setdefault(f"{dataset}/{view}", []).append(variant)
+    """The runs that `concerns` picks: those of one cell together, then of one row, then all of which the same is said.
+
+    What differs only in its numbers (the step, the bytes) counts as the same, and is shown with … in their place.
+    """
+    concerned = [run for run in each_row(runs) if concerns(run)]
+    notes = _gathered((_pattern(run.note), run.note) for run in concerned)
+    by_cell = _gathered(((run.status, _pattern(run.note), _row(run), run.seed), run.metric) for run in concerned)
+    by_row = _gathered(((status, text, row, metrics), seed) for (status, text, row, seed), metrics in by_cell.items())
+    asked = _gathered((_row(run), run.metric) for run in each_row(runs) if run.status != NOT_APPLICABLE)
+    by_text = _gathered(
+        ((status, text, () if metrics == asked.get(row) else metrics, seeds), row)
+        for (status, text, row, metrics), seeds in by_row.items()
+    )
+    everywhere = _gathered(_row(run) for run in each_row(runs))
+    every_seed = set(runs["seed"])
     return [
         Incident(
             status=status,
-            where=_places(places, everywhere),
-            metrics=listed([code_cell(name) for name in names]) if names else Markdown("every metric"),
-            seeds="" if list(hit) == seeds else seeds_text(hit),
-            note=text,
+            where=_places(rows, everywhere),
+            metrics=listed([code_cell(name) for name in metrics]) if metrics else Markdown("every metric"),
+            seeds="" if set(seeds) == every_seed else seeds_text(seeds),
+            note=notes[text][0] if len(notes[text]) == 1 else text,
         )
-        for (status, text, names, hit), places in by_text.items()
+        for (status, text, metrics, seeds), rows in by_text.items()
     ]
 
 
-def _asked(runs: pd.DataFrame) -> dict[Any, set[str]]:
-    """Row → the metrics that apply to it."""
-    found: dict[Any, set[str]] = {}
-    for run in each_row(runs):
-        metrics = found.setdefault((run.dataset, run.view, run.variant), set())
-        if run.status != NOT_APPLICABLE:
-            metrics.add(run.metric)
-    return found
+def _row(run: Any) -> tuple[str, str]:
+    return f"{run.dataset}/{run.view}", run.variant
 
 
-def _variants_by_source(runs: pd.DataFrame) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for run in each_row(runs):
-        found.setdefault(f"{run.dataset}/{run.view}", set()).add(run.variant)
-    return found
+def _pattern(note: str) -> str:
+    return re.sub(r"\d+([.,]\d+)*", "…", note)
 
 
-def _places(places: dict[str, list[str]], everywhere: dict[str, set[str]]) -> Markdown:
+def _gathered(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, tuple[Any, ...]]:
+    """Key → its different values, both in the order in which they come."""
+    found: dict[Any, dict[Any, None]] = {}
+    for key, value in pairs:
+        found.setdefault(key, {})[value] = None
+    return {key: tuple(values) for key, values in found.items()}
+
+
+def _places(rows: Iterable[tuple[str, str]], everywhere: dict[str, tuple[str, ...]]) -> Markdown:
     """`digits/grey` (vae, vae-mse); without names where it holds for every variant."""
     texts = []
-    for source, variants in places.items():
-        complete = len(everywhere.get(source, ())) > 1 and set(variants) == everywhere[source]
+    for source, variants in _gathered(rows).items():
+        complete = len(variants) > 1 and set(variants) == set(everywhere.get(source, ()))
         names = "every variant" if complete else ", ".join(code_cell(name) for name in variants)
-        texts.append(f"{code_cell(source)} ({names})")
-    return listed([Markdown(text) for text in texts])
+        texts.append(Markdown(f"{code_cell(source)} ({names})"))
+    return listed(texts)

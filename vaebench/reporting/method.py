@@ -27,8 +27,10 @@ class Measure:
     equation: str
     columns: list[tuple[str, str, str, str]]
     """Name, title, unit, direction of every number that was asked for."""
-    protocols: list[tuple[str, Markdown]]
-    """Protocol, and the variants it holds for; no variants where it holds for all."""
+    protocol: str
+    """What every variant was asked; empty for costs, which are counted and not estimated."""
+    additions: list[tuple[str, Markdown]]
+    """What stands in the protocol of some variants only, and which."""
 
 
 def measures(suite: Suite, runs: pd.DataFrame) -> list[Measure]:
@@ -46,23 +48,33 @@ def measures(suite: Suite, runs: pd.DataFrame) -> list[Measure]:
                 title=metric.title,
                 equation=metric.equation,
                 columns=[(name, column.title, column.unit, DIRECTIONS[column.better]) for name, column in named],
-                protocols=protocols.get(family, []),
+                protocol=" ".join(_shared(protocols.get(family, {}))),
+                additions=_additions(protocols.get(family, {})),
             )
         )
     return found
 
 
-def _protocols(runs: pd.DataFrame) -> dict[str, list[tuple[str, Markdown]]]:
-    """Family → its protocols, with the variants of each where there are several."""
-    found: dict[str, dict[str, dict[str, None]]] = {}
+def _protocols(runs: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
+    """Family → protocol → the variants that were scored by it."""
+    found: dict[str, dict[str, list[str]]] = {}
     for run in each_row(runs):
         if run.protocol:
-            protocols = found.setdefault(run.metric.partition(".")[0], {})
-            protocols.setdefault(run.protocol, {})[run.variant] = None
-    return {
-        family: [
-            (protocol, listed([code(name) for name in variants]) if len(protocols) > 1 else Markdown(""))
-            for protocol, variants in protocols.items()
-        ]
-        for family, protocols in found.items()
-    }
+            variants = found.setdefault(run.metric.partition(".")[0], {}).setdefault(run.protocol, [])
+            if run.variant not in variants:
+                variants.append(run.variant)
+    return found
+
+
+def _shared(protocols: dict[str, list[str]]) -> list[str]:
+    """The entries that stand in all of the protocols, in their order."""
+    lists = [protocol.split() for protocol in protocols]
+    return [entry for entry in lists[0] if all(entry in other for other in lists)] if lists else []
+
+
+def _additions(protocols: dict[str, list[str]]) -> list[tuple[str, Markdown]]:
+    shared = _shared(protocols)
+    extras = (
+        (" ".join(e for e in protocol.split() if e not in shared), names) for protocol, names in protocols.items()
+    )
+    return [(extra, listed([code(name) for name in names])) for extra, names in extras if extra]

@@ -37,6 +37,7 @@ class Answer:
 
     source: str
     metric: str
+    """Empty where the two sides name different ones."""
     unit: str
     """Empty for shares and ratios."""
     verdict: str
@@ -57,6 +58,7 @@ class Answer:
     effect: str
     """In seed standard deviations; empty where no seed moves either side."""
     detectable: str
+    """Empty where no difference varies, so that any would have been seen."""
     seeds: int
     reason: str
     """Why the two are not comparable; empty where they are."""
@@ -106,7 +108,7 @@ def _answer(test: PairedTest, row: Any, reasons: dict[tuple[str, str, str, str],
     p_value = row.p_holm if adjusted else row.p_value
     return Answer(
         source=f"{row.dataset}/{row.view}",
-        metric=row.metric,
+        metric=row.metric if test.theory_metric == test.practice_metric else "",
         unit=_unit(row.metric),
         verdict=row.verdict,
         direction=_direction(row.verdict),
@@ -119,7 +121,7 @@ def _answer(test: PairedTest, row: Any, reasons: dict[tuple[str, str, str, str],
         adjusted=adjusted and row.p_holm != row.p_value,
         sign_flip="" if sign_flip is None else probability(sign_flip),
         effect="" if absent(row.effect_sd) else number(abs(row.effect_sd), 2),
-        detectable="" if absent(row.detectable) else number(row.detectable, 2),
+        detectable="" if absent(row.detectable) or row.detectable == 0 else number(row.detectable, 2),
         seeds=row.seeds,
         reason=_reason(test, row, reasons),
     )
@@ -140,8 +142,9 @@ def _direction(verdict: str) -> str:
 def _reason(test: PairedTest, row: Any, reasons: dict[tuple[str, str, str, str], str]) -> str:
     if row.verdict != statistics.NOT_COMPARABLE:
         return ""
-    for variant, named in (test.contrast.theory_side, test.contrast.practice_side):
-        reason = reasons.get((row.dataset, row.view, variant, named or row.metric))
+    sides = ((test.contrast.theory_side[0], test.theory_metric), (test.contrast.practice_side[0], test.practice_metric))
+    for variant, metric in sides:
+        reason = reasons.get((row.dataset, row.view, variant, metric))
         if reason:
             return reason
     count = "no seed has" if row.seeds == 0 else "1 seed has" if row.seeds == 1 else f"{row.seeds} seeds have"
@@ -191,7 +194,7 @@ def _exploratory_row(row: Any) -> list[str]:
     p_value = ABSENT if absent(row.p_value) else probability(row.p_value).removeprefix("= ")
     means = (_to_place(half, value) for value in (row.theory_mean, row.practice_mean, row.difference))
     source, metric = code_cell(f"{row.dataset}/{row.view}"), code_cell(row.metric)
-    return [source, metric, *means, interval, p_value.replace("<", "&lt;"), row.verdict]
+    return [source, metric, *means, interval, p_value, row.verdict]
 
 
 def _to_place(half: float | None, value: float) -> str:

@@ -68,8 +68,13 @@ def _environment(templates: Path | None) -> SandboxedEnvironment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"code": code, "verbatim": lambda text: Markdown(one_line(str(text)))}
+    environment.filters |= {"code": code, "ready": ready}
     return environment
+
+
+def ready(text: str) -> Markdown:
+    """For text that a template has put together itself, or that stands in a code block: one line, not escaped again."""
+    return Markdown(one_line(text))
 
 
 def _content(

@@ -158,6 +158,8 @@ def _given(record: Record, column: str, request: MetricRequest) -> MetricValue |
 def _failure_text(failure: Failure | None) -> str:
     if failure is None:
         return "failed"
+    if failure.message.startswith(failure.kind):
+        return failure.message
     step = "" if failure.step is None else f" at step {failure.step}"
     return f"{failure.kind}{step}: {failure.message}"
 

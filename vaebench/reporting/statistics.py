@@ -3,6 +3,7 @@
 Every function is pure. A list of values has one entry a seed; paired lists have the same seeds in the same order.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -144,11 +145,11 @@ def power(difference: float, deviation: float, seeds: int, level: float = LEVEL)
     """Probability that the paired t test at `level` notices a true mean `difference`.
 
     T follows a noncentral t law with n − 1 degrees of freedom and noncentrality δ √n / σ_d; the power is
-    P(|T| > t_{n−1}(1 − level/2)).
+    P(|T| > t_{n−1}(1 − level/2)), the lower tail as the upper one of −T (where scipy's lower tail may be NaN).
     """
     critical = _t_quantile(1 - level / 2, seeds)
     shift = difference * math.sqrt(seeds) / deviation
-    return float(stats.nct.sf(critical, seeds - 1, shift) + stats.nct.cdf(-critical, seeds - 1, shift))
+    return float(sum(stats.nct.sf(critical, seeds - 1, side) for side in (shift, -shift)))
 
 
 def detectable_difference(deviation: float, seeds: int, level: float = LEVEL) -> float | None:
@@ -158,12 +159,16 @@ def detectable_difference(deviation: float, seeds: int, level: float = LEVEL) ->
     """
     if seeds < SEEDS_FOR_INTERVAL:
         return None
-    if deviation == 0:
-        return 0.0
+    return deviation * _detectable_effect(seeds, level)
+
+
+@functools.lru_cache(maxsize=1024)
+def _detectable_effect(seeds: int, level: float) -> float:
+    """`detectable_difference` for σ_d = 1."""
     upper = 1.0
     while power(upper, 1.0, seeds, level) < POWER:
         upper *= 2
-    return deviation * float(optimize.brentq(lambda size: power(size, 1.0, seeds, level) - POWER, 0.0, upper))
+    return float(optimize.brentq(lambda size: power(size, 1.0, seeds, level) - POWER, 0.0, upper))
 
 
 def effect_in_deviations(first: Sequence[float], second: Sequence[float]) -> float | None:

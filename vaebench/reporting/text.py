@@ -24,7 +24,7 @@ def number(value: float, digits: int = 4) -> str:
     if value != 0 and not SMALL <= abs(value) < LARGE:
         return f"{value:.{digits - 1}e}"
     if float(value).is_integer():
-        return f"{value:,.0f}"
+        return f"{value + 0.0:,.0f}"
     return _fixed(value, digits - 1 - _exponent(value, digits))
 
 
@@ -58,19 +58,17 @@ def absent(value: float | None) -> bool:
     return value is None or math.isnan(value)
 
 
-def probability(p_value: float) -> str:
+def probability(p_value: float) -> Markdown:
     """`= 0.012`, or `< 0.0001`, to stand behind a p."""
-    if p_value == 0:
-        return "= 0"
-    return "< 0.0001" if p_value < 1e-4 else f"= {p_value:.2g}"
+    return Markdown("< 0.0001" if 0 < p_value < 1e-4 else f"= {p_value:.2g}")
 
 
 def escape_markdown(text: str) -> Markdown:
     """User text as one line of Markdown that renders as exactly that text: no markup, no HTML, no table cells."""
     line = one_line(text)
-    line = re.sub(r"([\\`*\[\]<>|~$&#])", r"\\\1", line)
+    line = re.sub(r"([\\`*\[|$#]|(?<!\s)~|~(?!\s)|<(?!\s|$)|&(?=[#\w]+;))", r"\\\1", line)
     line = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)
-    return Markdown(re.sub(r"^(\d+)?([-+=.)])", r"\1\\\2", line))
+    return Markdown(re.sub(r"^(\d*)([-+=.)](?=\s|$|[-=\s]+$)|>)", r"\1\\\2", line))
 
 
 def code(name: str) -> Markdown:

@@ -1,4 +1,4 @@
-"""What all variants of a suite share: data sets, seeds, the recipe they are trained by, the budget they are scored by."""
+"""What all variants of a suite share: data sets, seeds, the recipe that trains them and the budget that scores them."""
 
 import copy
 from collections.abc import Mapping

@@ -92,7 +92,9 @@ def _obstacle(contrast: Contrast, source: str, rank_by: dict[str, str], ground: 
 
 def _names_are_known(entry: dict[str, Any], path: Path, ground: Ground, findings: Findings) -> bool:
     """Do the variants and metrics of a contrast exist? Every name is looked at, whatever the others are."""
-    known = [_side_is_known(entry[side], (*path, side), ground, findings) for side in ("theory", "practice") if side in entry]
+    known = [
+        _side_is_known(entry[side], (*path, side), ground, findings) for side in ("theory", "practice") if side in entry
+    ]
     if "primary" in entry:
         known.append(_is_compared(entry["primary"], (*path, "primary"), ground, findings))
     return all(known)

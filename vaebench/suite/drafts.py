@@ -49,7 +49,9 @@ class Draft:
 
     def named(self, names: dict[str, Given]) -> "Draft":
         """With these parts; what was given with a part that goes, goes with it."""
-        changed = {kind for kind, name in names.items() if kind not in self.names or self.names[kind].value != name.value}
+        changed = {
+            kind for kind, name in names.items() if kind not in self.names or self.names[kind].value != name.value
+        }
         kept = {place: given for place, given in self.values.items() if place[0] not in changed}
         return replace(self, names={**self.names, **{kind: names[kind] for kind in changed}}, values=kept)
 
@@ -75,7 +77,7 @@ def merged(draft: Draft, mapping: dict[str, Any], path: Path | None) -> Draft:
 
 
 def name_of(mapping: dict[str, Any], kind: str, path: Path | None) -> Given | None:
-    """The part that `mapping` names for a kind, in the short form (`network: mlp`) or the long one; None if it does not."""
+    """The part that `mapping` names for a kind, in short (`network: mlp`) or at length; None if it names none."""
     content = mapping.get(kind)
     if isinstance(content, dict):
         return Given(content["name"], _at(path, kind, "name")) if "name" in content else None
@@ -84,15 +86,16 @@ def name_of(mapping: dict[str, Any], kind: str, path: Path | None) -> Given | No
 
 def values_of(mapping: dict[str, Any], path: Path | None) -> dict[Place, Given]:
     """What `mapping` gives with the parts, and its latent and generation."""
-    latent = {("latent",): Given(mapping["latent"], _at(path, "latent"))} if "latent" in mapping else {}
-    below = {
+    values: dict[Place, Given] = {
         (group, key): Given(value, _at(path, group, key))
         for group in (*KINDS, "generation")
         if isinstance(mapping.get(group), dict)
         for key, value in mapping[group].items()
         if key != "name" or group == "generation"
     }
-    return {**latent, **below}
+    if "latent" in mapping:
+        values[("latent",)] = Given(mapping["latent"], _at(path, "latent"))
+    return values
 
 
 def _at(path: Path | None, *keys: str) -> Path | None:
@@ -145,15 +148,13 @@ class EntryDrafts:
         """Place of the suite's own entry that this one extends; a name of the suite goes before one of the catalog."""
         target = self._extends(place)
         other = None if target is None else self._named.get(target)
-        return None if other == place or isinstance(self._entries[place], str) and other is None else other
+        return None if other == place else other
 
     def _note_circle(self, circle: list[int]) -> None:
         first = min(circle)
         start = circle.index(first)
         names = [str(self._entries[place]["name"]) for place in circle[start:] + circle[:start]]
-        self._findings.add(
-            ("variants", first, "extends"), f"extends goes in a circle: {' → '.join([*names, names[0]])}"
-        )
+        self._findings.add(("variants", first, "extends"), f"goes in a circle: {' → '.join([*names, names[0]])}")
         self._drafts.update(dict.fromkeys(circle))
 
     def _drafted(self, place: int) -> Draft | None:
@@ -177,6 +178,9 @@ class EntryDrafts:
         if target is None:
             return None if self._findings.touches(("variants", place, "extends")) else self._exchanged(Draft())
         path: Path = ("variants", place, "extends") if isinstance(entry, dict) else ("variants", place)
+        if self._named.get(target) == place:
+            self._findings.add(path, f"{shown(target)} extends itself, and the catalog has no variant of this name")
+            return None
         valid = [*self._catalog.variants, *(name for name in self._named if name != target)]
         self._findings.unknown(path, f"{shown(target)} is no variant to extend", target, valid)
         return None
@@ -206,10 +210,7 @@ class EntryDrafts:
 def known_part(kind: str, name: Any, path: Path, catalog: Catalog, findings: Findings) -> bool:
     """Is `name` a part of the catalog, or a grid of several? What is wrong with it goes to `findings`."""
     if isinstance(name, list):
-        if not name:
-            findings.add(path, "must not be an empty grid")
-        known = [known_part(kind, element, (*path, place), catalog, findings) for place, element in enumerate(name)]
-        return bool(known) and all(known)
+        return _known_parts(kind, name, path, catalog, findings)
     if not isinstance(name, str):
         findings.add(path, f"must be the name of a {kind}, is {shown(name)}")
     elif name not in catalog.parts[kind]:
@@ -217,3 +218,19 @@ def known_part(kind: str, name: Any, path: Path, catalog: Catalog, findings: Fin
     else:
         return True
     return False
+
+
+def _known_parts(kind: str, names: list[Any], path: Path, catalog: Catalog, findings: Findings) -> bool:
+    if not names:
+        findings.add(path, "must not be an empty grid")
+    known = bool(names)
+    for place, name in enumerate(names):
+        if isinstance(name, list):
+            findings.add((*path, place), f"must be the name of a {kind}, is {shown(name)}")
+            known = False
+        elif not known_part(kind, name, (*path, place), catalog, findings):
+            known = False
+        elif name in names[:place]:
+            findings.add((*path, place), f"the grid holds {name} twice")
+            known = False
+    return known

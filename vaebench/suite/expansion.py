@@ -135,9 +135,9 @@ def _protocol(metric: Metric, budget: dict[str, Any], variant: Variant, cell: Ce
 def _subcode_within_latent(composition: dict[str, Any], dataset: Dataset) -> str | None:
     subcode, latent = composition["objective"]["subcode"], composition["latent"]
     if len(set(subcode)) < len(subcode):
-        return f"objective {composition['objective']['name']}: subcode {subcode} names a latent twice"
+        return f"subcode {subcode} names a latent twice"
     if max(subcode) >= latent:
-        return f"objective {composition['objective']['name']}: subcode {subcode} leaves the {latent} latents 0…{latent - 1}"
+        return f"subcode {subcode} must be among the {latent} latents 0…{latent - 1}"
     return None
 
 
@@ -153,10 +153,26 @@ def _latent_below_pixels(composition: dict[str, Any], dataset: Dataset) -> str |
     return None
 
 
+def _aggregate_entropy_needs_encoder(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    if composition["objective"]["entropy"] == "aggregate" and composition["objective"]["source"] == "prior":
+        return "entropy aggregate belongs to codes from the encoder; with source prior use entropy prior"
+    return None
+
+
+def _network_needs_images(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    if dataset.side is None:
+        return (
+            f"network {composition['network']['name']} needs images, those of {dataset.name} have no width and height"
+        )
+    return None
+
+
 CHECKS: dict[str, Callable[[dict[str, Any], Dataset], str | None]] = {
     "subcode-within-latent": _subcode_within_latent,
     "draw-has-gradient": _draw_has_gradient,
+    "aggregate-entropy-needs-encoder": _aggregate_entropy_needs_encoder,
     "latent-below-pixels": _latent_below_pixels,
+    "network-needs-images": _network_needs_images,
 }
 """Conditions that a part's `checks` in the catalog name: composition and data set → what is wrong, or None."""
 

@@ -25,7 +25,7 @@ class Member:
 
 
 def count(draft: Draft, catalog: Catalog, most: int) -> int:
-    """How many variants a draft stands for, without laying it open; where the parts' names alone exceed `most`, those."""
+    """How many variants a draft stands for, without laying it open; those of its part names, if more than `most`."""
     names = math.prod(len(points) for points in _name_axes(draft).values())
     if names > most:
         return names
@@ -33,6 +33,13 @@ def count(draft: Draft, catalog: Catalog, most: int) -> int:
         math.prod(len(points) for points in _value_axes(named, schema_of(named, catalog)).values())
         for named, _ in _with_one_name_each(draft)
     )
+
+
+def is_gridded(draft: Draft, catalog: Catalog) -> bool:
+    """Does the draft hold a grid, so that its members' names have brackets?"""
+    if _name_axes(draft):
+        return True
+    return bool(_value_axes(draft, schema_of(draft, catalog)))
 
 
 def lay_open(draft: Draft, defaults: Defaults, catalog: Catalog, findings: Findings) -> list[Member]:
@@ -90,9 +97,7 @@ def _is_grid(given: Given | None, parameter: Parameter) -> bool:
 
 
 def _points(grid: Given) -> list[Given]:
-    return [
-        Given(value, None if grid.path is None else (*grid.path, place)) for place, value in enumerate(grid.value)
-    ]
+    return [Given(value, None if grid.path is None else (*grid.path, place)) for place, value in enumerate(grid.value)]
 
 
 def _values_are_right(
@@ -116,7 +121,8 @@ def _grid_is_right(points: list[Given], parameter: Parameter, grid: Given, findi
     if not points:
         findings.add(grid.path or (), "must not be an empty grid")
         return False
-    if not all([accepted(point.value, parameter, point.path or (), findings) for point in points]):
+    wrong = [point for point in points if not accepted(point.value, parameter, point.path or (), findings)]
+    if wrong:
         return False
     seen: set[str] = set()
     for point in points:

@@ -5,10 +5,17 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from vaebench.catalog.catalog import Catalog, load_catalog
-from vaebench.suite.conditions import MOST_CELLS, resolve_budget, resolve_datasets, resolve_recipe, resolve_seeds
+from vaebench.suite.conditions import (
+    MOST_CELLS,
+    SEED_COUNT,
+    resolve_budget,
+    resolve_datasets,
+    resolve_recipe,
+    resolve_seeds,
+)
 from vaebench.suite.contrasts import check_common_ground, named_contrasts
-from vaebench.suite.mistakes import Findings, Mistake, Path, SuiteError, enumerated, nearest
-from vaebench.suite.plain import plain
+from vaebench.suite.mapping_source import read_mapping
+from vaebench.suite.mistakes import Findings, Mistake, SuiteError, enumerated, nearest
 from vaebench.suite.schema import well_shaped
 from vaebench.suite.scoring import Ground, covers, listed_metrics, resolve_ranking
 from vaebench.suite.suite import Suite
@@ -16,7 +23,6 @@ from vaebench.suite.variants import resolve_variants
 from vaebench.suite.yaml_source import Source, read_source
 
 PACKAGE = FilePath(__file__).resolve().parent.parent
-SUFFIXES = (".yaml", ".yml")
 
 
 def load_suite(source: str | FilePath, *, seeds: int | None = None) -> Suite:
@@ -25,4 +31,83 @@ def load_suite(source: str | FilePath, *, seeds: int | None = None) -> Suite:
     Raises SuiteError with every mistake at once, in the order of the file.
     """
     path = _find(source)
-    return resolve_suite(read_source(path, str(source) if FilePath(source) == path else str(path)), load_catalog(), seeds=seeds, path=path)
+    return resolve_suite(read_source(path, str(path)), load_catalog(), seeds=seeds, path=path)
+
+
+def load_suite_mapping(mapping: Mapping[str, Any], *, seeds: int | None = None) -> Suite:
+    """The suite that a mapping describes, with the keys of a suite file."""
+    return resolve_suite(read_mapping(mapping), load_catalog(), seeds=seeds)
+
+
+def shipped() -> dict[str, FilePath]:
+    """The suites that come with vaebench: name → file."""
+    packaged = PACKAGE / "shipped" / "suites"
+    folder = packaged if packaged.is_dir() else PACKAGE.parent / "suites"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def resolve_suite(source: Source, catalog: Catalog, *, seeds: int | None = None, path: FilePath | None = None) -> Suite:
+    """Everything looked up in the catalog and written out."""
+    findings = source.findings
+    if seeds is not None and (what := SEED_COUNT.mistake(seeds)):
+        raise SuiteError([Mistake("--seeds", None, "", what)])
+    content = well_shaped(source.content, findings)
+    datasets = resolve_datasets(content, catalog, findings)
+    own_seeds = resolve_seeds(content, findings)
+    recipe, recipe_name = resolve_recipe(content, catalog, findings)
+    budget, budget_name = resolve_budget(content, catalog, findings)
+    table = resolve_variants(content, datasets, catalog, findings)
+    ground = Ground(catalog, datasets, table, datasets_are_sound=not findings.touches(("datasets",)))
+    listed, budget = listed_metrics(content, budget, ground, findings)
+    contrasts = named_contrasts(content, ground, findings)
+    compared = [column for contrast in contrasts for column in contrast.columns()]
+    rank_by, ranking = resolve_ranking(content, (*listed, *compared), ground, findings)
+    check_common_ground(contrasts, rank_by, ground, findings)
+    seed_numbers = own_seeds if seeds is None else tuple(range(seeds))
+    _check_size(len(table.variants), len(datasets), len(seed_numbers), findings)
+    findings.raise_if_any()
+    metrics = listed
+    for column in (*ranking, *compared):
+        metrics += () if covers(metrics, column) else (column,)
+    wanted = dict.fromkeys(metric.partition(".")[0] for metric in metrics)
+    return Suite(
+        name=content["suite"],
+        description=" ".join(content.get("description", "").split()),
+        datasets=datasets,
+        seeds=seed_numbers,
+        recipe=recipe,
+        recipe_name=recipe_name,
+        budget={family: budget[family] for family in wanted},
+        budget_name=budget_name,
+        variants=table.variants,
+        metrics=metrics,
+        rank_by=rank_by,
+        contrasts=tuple(placed.contrast for placed in contrasts),
+        file=path,
+    )
+
+
+def _check_size(variants: int, datasets: int, seeds: int, findings: Findings) -> None:
+    """A suite of more cells than anybody can train is a slip, and is refused before its cells are made."""
+    cells = variants * datasets * seeds
+    if cells > MOST_CELLS:
+        what = f"seeds {seeds:,} × variants {variants:,} × data set views {datasets:,} = {cells:,} cells"
+        findings.add(("seeds",), f"{what}; a suite has at most {MOST_CELLS:,}")
+
+
+def _find(source: str | FilePath) -> FilePath:
+    """The file that `source` means: a path, or the name of a shipped suite."""
+    path = FilePath(source)
+    known = shipped()
+    try:
+        if path.is_file():
+            return path
+        folder = path.is_dir()
+    except OSError as error:
+        raise SuiteError([Mistake(str(source), None, "", f"cannot be read: {error.strerror}")]) from error
+    if str(source) in known:
+        return known[str(source)]
+    what = "is a folder, not a suite file" if folder else "no such file, and no suite of this name is shipped"
+    near = nearest(str(source), known)
+    shown_names = "" if near else f"; shipped: {enumerated(known)}"
+    raise SuiteError([Mistake(str(source), None, "", what + shown_names, near)])

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from vaebench.catalog.parameters import shown
 
+MOST_SUGGESTIONS = 200
+"""Mistakes after which no nearest name is looked for: a file made to be slow is refused as fast as any other."""
+
 Path = tuple[str | int, ...]
 """Where something stands in a file: keys, and positions in lists."""
 
@@ -55,8 +58,8 @@ class Findings:
 
     def unknown(self, path: Path, what: str, given: str, valid: Iterable[str]) -> None:
         """Note a name that is none of `valid`, with the nearest one of them, or all where none is near."""
-        valid = list(valid)
-        near = nearest(given, valid)
+        valid = list(dict.fromkeys(valid))
+        near = nearest(given, valid) if len(self._found) < MOST_SUGGESTIONS else None
         self.add(path, what if near is not None else f"{what}; valid: {enumerated(valid)}", near)
 
     def touches(self, path: Path) -> bool:

@@ -12,6 +12,11 @@ from vaebench.suite.mistakes import Findings, Path, enumerated, nearest
 
 LONGEST_NAME = 80
 RESERVED = "cells"
+MOST_CONTRASTS = 1_000
+
+WRONG_NAME = "vaebench_name"
+ABSENT: Any = None
+"""Default of a key that may be left out; an explicit null is refused."""
 
 BROKEN = object()
 """Stands in a list for an element whose shape is wrong, so that the others keep their places."""
@@ -33,7 +38,7 @@ def mistake_of_name(name: str) -> str | None:
 def _checked_name(name: str) -> str:
     what = mistake_of_name(name)
     if what is not None:
-        raise PydanticCustomError("vaebench", "{what}", {"what": what})
+        raise PydanticCustomError(WRONG_NAME, "{what}", {"what": what})
     return name
 
 
@@ -76,27 +81,27 @@ class Shape(BaseModel):
 class Composition(Shape):
     """The choices that a variant makes."""
 
-    network: PartChoice = Field(default=None)
-    latent: Latent = Field(default=None)
-    likelihood: PartChoice = Field(default=None)
-    posterior: PartChoice = Field(default=None)
-    prior: PartChoice = Field(default=None)
-    objective: PartChoice = Field(default=None)
-    generation: dict[str, Any] = Field(default=None)
+    network: PartChoice = ABSENT
+    latent: Latent = ABSENT
+    likelihood: PartChoice = ABSENT
+    posterior: PartChoice = ABSENT
+    prior: PartChoice = ABSENT
+    objective: PartChoice = ABSENT
+    generation: dict[str, Any] = ABSENT
 
 
 class VariantShape(Composition):
     """An entry of `variants`: what it extends, and what it changes."""
 
-    name: Name = Field(default=None)
-    extends: Text = Field(default=None)
-    on: Annotated[list[Text], Field(min_length=1)] = Field(default=None)
-    title: Text = Field(default=None)
-    stance: Literal["theory", "practice", "baseline"] = Field(default=None)
-    source: Text = Field(default=None)
-    departs: Text = Field(default=None)
-    mended: Text = Field(default=None)
-    fixed: list[Literal["network", "likelihood", "posterior", "prior", "objective"]] = Field(default=None)
+    name: Name = ABSENT
+    extends: Text = ABSENT
+    on: Annotated[list[Text], Field(min_length=1)] = ABSENT
+    title: Text = ABSENT
+    stance: Literal["theory", "practice", "baseline"] = ABSENT
+    source: Text = ABSENT
+    departs: Text = ABSENT
+    mended: Text = ABSENT
+    fixed: list[Literal["network", "likelihood", "posterior", "prior", "objective"]] = ABSENT
 
 
 class ContrastShape(Shape):
@@ -105,7 +110,7 @@ class ContrastShape(Shape):
     question: Text
     theory: Text
     practice: Text
-    primary: Text = Field(default=None)
+    primary: Text = ABSENT
 
 
 class SuiteShape(Shape):
@@ -115,10 +120,10 @@ class SuiteShape(Shape):
     description: str = ""
     datasets: Annotated[list[Text], Field(min_length=1)]
     seeds: Seeds = 5
-    profile: Text = Field(default=None)
-    recipe: Choice = Field(default=None)
-    budget: Choice = Field(default=None)
-    defaults: Composition = Field(default=None)
+    profile: Text = ABSENT
+    recipe: Choice = ABSENT
+    budget: Choice = ABSENT
+    defaults: Composition = ABSENT
     variants: Annotated[
         list[Annotated[Annotated[Text, Tag(WORD)] | Annotated[VariantShape, Tag(MAPPING)], NAME_OR_MAPPING]],
         Field(min_length=1),
@@ -127,8 +132,8 @@ class SuiteShape(Shape):
         list[Annotated[Annotated[Text, Tag(WORD)] | Annotated[dict[str, Any], Tag(MAPPING)], NAME_OR_MAPPING]],
         Field(min_length=1),
     ]
-    rank_by: dict[str, Text] = Field(default=None)
-    contrasts: list[ContrastShape] = Field(default=[])
+    rank_by: dict[str, Text] = ABSENT
+    contrasts: Annotated[list[ContrastShape], Field(max_length=MOST_CONTRASTS)] = ABSENT
 
 
 def well_shaped(content: Any, findings: Findings) -> dict[str, Any]:
@@ -148,7 +153,8 @@ def well_shaped(content: Any, findings: Findings) -> dict[str, Any]:
             path = _path(details["loc"])
             what, suggestion = _in_our_words(details, path)
             findings.add(path, what, suggestion)
-            _leave_out(kept, path)
+            if details["type"] != WRONG_NAME:  # such a name still serves to recognise what it names
+                _leave_out(kept, path)
     return kept
 
 
@@ -177,6 +183,11 @@ def _in_our_words(details: ErrorDetails, path: Path) -> tuple[str, str | None]:
             return f"must be a mapping, is {shown(given)}", None
         case "too_short":
             return "must not be an empty list", None
+        case "too_long":
+            return (
+                f"must hold at most {details['ctx']['max_length']:,}, holds {details['ctx']['actual_length']:,}",
+                None,
+            )
         case "literal_error":
             expected = details["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
             near = nearest(given, expected.split(", ")) if isinstance(given, str) else None

@@ -56,8 +56,8 @@ def listed_metrics(
         name, overrides = _name_and_overrides(entry, path, findings)
         if name is None or not _is_metric(name, path, ground.catalog, findings):
             continue
-        _check_listing(name, listed, path, ground, findings)
-        listed.append(name)
+        if _check_listing(name, listed, path, ground, findings):
+            listed.append(name)
         if overrides is not None:
             family = ground.catalog.metric_of(name)
             budget[family.name].update(
@@ -83,17 +83,19 @@ def _name_and_overrides(entry: Any, path: Path, findings: Findings) -> tuple[str
     return name, None
 
 
-def _check_listing(name: str, listed: list[str], path: Path, ground: Ground, findings: Findings) -> None:
-    """A metric is listed once, and applies to somebody."""
+def _check_listing(name: str, listed: list[str], path: Path, ground: Ground, findings: Findings) -> bool:
+    """Is a metric listed for the first time? Overlaps, and that it applies to nobody, go to `findings`."""
     family = ground.catalog.metric_of(name).name
     covering = [other for other in listed if other in (name, family) or (name == family and _family(other) == family)]
     if name in listed:
         findings.add(path, f"{name} stands twice")
-    elif covering:
+        return False
+    if covering:
         findings.add(path, f"{name} overlaps with {covering[0]}; {family} alone lists every part of it")
     reason = ground.says_nothing(name)
     if reason is not None:
         findings.add(path, f"{name} applies to no variant of the suite: {reason}")
+    return True
 
 
 def resolve_ranking(
@@ -127,7 +129,9 @@ def resolve_ranking(
 def _covered(view: str, rank_by: dict[str, str], ground: Ground) -> list[str]:
     """Views of the suite that an entry of `rank_by` speaks for: itself, and those ranked like it without an entry."""
     views = ground.catalog.views
-    return [other for other in ground.views if other == view or (views[other].ranked_as == view and other not in rank_by)]
+    return [
+        other for other in ground.views if other == view or (views[other].ranked_as == view and other not in rank_by)
+    ]
 
 
 def _can_rank(column: str, views: list[str], path: Path, ground: Ground, findings: Findings) -> bool:

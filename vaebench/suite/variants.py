@@ -10,12 +10,14 @@ from vaebench.suite.defaults import PATH as DEFAULTS
 from vaebench.suite.defaults import Defaults, resolve_defaults
 from vaebench.suite.drafts import Draft, EntryDrafts, Given, Place
 from vaebench.suite.expansion import Impossible, compose
-from vaebench.suite.grids import Member, count, lay_open
+from vaebench.suite.grids import Member, count, is_gridded, lay_open
 from vaebench.suite.mistakes import Findings, Path, dotted, enumerated, nearest
 from vaebench.suite.schema import BROKEN
 from vaebench.suite.suite import Variant
 
 MOST_VARIANTS = 1_000
+MOST_LOST = 20
+"""Wrong entries that a name elsewhere is compared with."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Resolved:
     variants: tuple[Variant, ...] = ()
     sound: bool = False
     """Nothing is wrong with the entry itself."""
+    takes: tuple[str, ...] = ()
+    """Names that no other entry may have."""
 
     @property
     def path(self) -> Path:
@@ -66,7 +70,7 @@ class VariantTable:
     def may_be_lost(self, name: str) -> bool:
         """Was `name` perhaps meant to be an entry that is wrong itself, and was complained of there?"""
         lost = [entry.name for entry in self.entries if not entry.sound and entry.name is not None]
-        return name.partition("[")[0] in lost or nearest(name, lost) is not None
+        return name.partition("[")[0] in lost or nearest(name, lost[:MOST_LOST]) is not None
 
 
 def resolve_variants(
@@ -95,15 +99,16 @@ def resolve_variants(
 def _check_restrictions(entries: list[Any], datasets: tuple[str, ...], catalog: Catalog, findings: Findings) -> None:
     """Every `on` names data set views of the suite, each once."""
     for place, entry in enumerate(entries):
-        on = entry.get("on", []) if isinstance(entry, dict) else []
-        for number, source in enumerate(on):
+        seen: set[str] = set()
+        for number, source in enumerate(entry.get("on", []) if isinstance(entry, dict) else []):
             path = ("variants", place, "on", number)
             if source is BROKEN or (source in catalog.sources and findings.touches(("datasets",))):
                 continue
             if source not in datasets:
                 findings.unknown(path, f"{shown(source)} is not among the suite's datasets", source, datasets)
-            elif source in on[:number]:
+            elif source in seen:
                 findings.add(path, f"{source} stands twice")
+            seen.add(source)
 
 
 def _of_bounded_size(
@@ -147,16 +152,17 @@ def _resolved(
 ) -> Resolved:
     """The members of one entry, each a variant with every parameter written out."""
     name = entry.get("name", entry.get("extends")) if isinstance(entry, dict) else entry
-    name = name if isinstance(name, str) else None
-    if draft is None or name is None:
-        return Resolved(place, name)
-    members = lay_open(draft, defaults, catalog, findings)
+    members = lay_open(draft, defaults, catalog, findings) if draft is not None else []
+    if not isinstance(name, str) or findings.touches(("variants", place, "name")):
+        return Resolved(place, name if isinstance(name, str) else None)
+    alone = draft is not None and not is_gridded(draft, catalog)
     return Resolved(
         place,
         name,
         drafts=tuple(member.draft for member in members),
         variants=tuple(_variant(name, member, catalog) for member in members),
         sound=bool(members) and not findings.touches(("variants", place)),
+        takes=tuple(name + member.bracket for member in members) or ((name,) if alone else ()),
     )
 
 
@@ -201,8 +207,7 @@ def _check_names(entries: tuple[Resolved, ...], findings: Findings) -> None:
     """Two variants of one name are an error: nobody could tell which one a row of the leaderboard means."""
     first: dict[str, Resolved] = {}
     for entry in entries:
-        names = [variant.name for variant in entry.variants] or ([entry.name] if entry.name else [])
-        for name in names:
+        for name in entry.takes:
             if name in first:
                 earlier = dotted(first[name].path)
                 findings.add(entry.path, f"the name {name!r} is taken by {earlier} already; give this one its own name")

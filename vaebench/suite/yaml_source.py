@@ -17,7 +17,6 @@ from ruamel.yaml.events import (
     DocumentStartEvent,
     Event,
     MappingEndEvent,
-    MappingStartEvent,
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
@@ -145,16 +144,17 @@ class _Reader:
         if isinstance(event, AliasEvent):
             return self._alias(event, line, level)
         self._check_tag(event, line)
-        if event.anchor is not None:
-            self.anchors[event.anchor] = None
+        anchor = getattr(event, "anchor", None)
+        if anchor is not None:
+            self.anchors[anchor] = None
         if isinstance(event, ScalarEvent):
             node = Node(line, value=self._scalar(event, line))
         elif isinstance(event, SequenceStartEvent):
             node = self._sequence(line, events, level)
         else:
             node = self._mapping(line, events, level)
-        if event.anchor is not None:
-            self.anchors[event.anchor] = node
+        if anchor is not None:
+            self.anchors[anchor] = node
         return self._counted(node, line)
 
     def _sequence(self, line: int, events: Iterator[Event], level: int) -> Node:

@@ -77,7 +77,7 @@ def train_fleet(
 
 
 def _member(cell: Cell, source: Source, images: int) -> Member:
-    system, objective = build_system(cell, source.pixels, images)
+    system, objective = build_system(cell, source.dataset.shape, images)
     return Member(cell, system.to(source.device), objective)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from vaebench.catalog.catalog import load_catalog
 from vaebench.catalog.implementation import implementation
 from vaebench.data import streams
+from vaebench.data.dataset import Shape
 from vaebench.models.composition import Composition
 from vaebench.objectives.player import Objective, System
 from vaebench.store.cell import Cell
@@ -23,13 +24,13 @@ def seeded(build: Callable[[], Made], *words: object) -> Made:
         return build()
 
 
-def build_system(cell: Cell, pixels: int, images: int) -> tuple[System, Objective]:
+def build_system(cell: Cell, shape: Shape, images: int) -> tuple[System, Objective]:
     """The untrained networks of `cell`. The model's first weights do not depend on what the objective adds to it."""
     choices = cell.composition
-    model = seeded(lambda: Composition(choices, pixels), cell.seed, "initialisation", "model")
+    model = seeded(lambda: Composition(choices, shape), cell.seed, "initialisation", "model")
     make_objective = implementation(load_catalog().parts["objective"][choices["objective"]["name"]].implementation)
     objective: Objective = seeded(
-        lambda: make_objective(choices, pixels, images), cell.seed, "initialisation", "objective"
+        lambda: make_objective(choices, shape, images), cell.seed, "initialisation", "objective"
     )
     system = System(model, objective.networks).to(DTYPES[cell.recipe["precision"]])
     return system, objective
@@ -40,13 +41,13 @@ def is_fitted(cell: Cell) -> bool:
     return load_catalog().parts["objective"][cell.composition["objective"]["name"]].fitted
 
 
-def empty_model(cell: Cell, pixels: int) -> nn.Module:
+def empty_model(cell: Cell, shape: Shape) -> nn.Module:
     """A model of the cell's form, to be filled from a file."""
     objective = load_catalog().parts["objective"][cell.composition["objective"]["name"]]
     if objective.fitted:
-        model: nn.Module = implementation(objective.implementation)().model(cell.composition, pixels)
+        model: nn.Module = implementation(objective.implementation)().model(cell.composition, shape)
     else:
-        model = Composition(cell.composition, pixels)
+        model = Composition(cell.composition, shape)
     return model.to(DTYPES[cell.recipe["precision"]])
 
 

@@ -5,14 +5,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaebench.data.dataset import Shape
 from vaebench.models.classical.ppca import ProbabilisticPca
 
 
 class ClosedFormPpca:
     """W = U (Λ − σ²I)^½ on the leading eigenvectors of the covariance with divisor N; σ² the mean of the rest."""
 
-    def model(self, choices: dict[str, Any], pixels: int) -> ProbabilisticPca:
-        return ProbabilisticPca(pixels, choices["latent"])
+    def model(self, choices: dict[str, Any], shape: Shape) -> ProbabilisticPca:
+        return ProbabilisticPca(shape.pixels, choices["latent"])
 
     def fit(self, choices: dict[str, Any], x: Tensor) -> ProbabilisticPca:
         """The model that maximises Σ ln p(x); x: (image, pixel). σ is kept at its floor at least."""
@@ -23,7 +24,7 @@ class ClosedFormPpca:
         eigenvalues, eigenvectors = torch.linalg.eigh((x - mean).mT @ (x - mean) / images)
         leading, rest = eigenvalues[pixels - latent :], eigenvalues[: pixels - latent]
         variance = rest.mean().clamp_min(choices["likelihood"]["sigma_floor"] ** 2)
-        model = self.model(choices, pixels).double()
+        model = self.model(choices, Shape(pixels)).double()
         with torch.no_grad():
             scales = (leading - variance).clamp_min(0.0).sqrt()
             model.weights.copy_((eigenvectors[:, pixels - latent :] * scales).flip(-1))

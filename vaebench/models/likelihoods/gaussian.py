@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from vaebench.models.distributions import DiagonalNormal
-from vaebench.models.networks.trunk import Trunk
+from vaebench.models.networks.trunk import Decoder
 
 
 class FixedGaussian(nn.Module):
@@ -13,9 +13,9 @@ class FixedGaussian(nn.Module):
 
     sigma: Tensor
 
-    def __init__(self, decoder: Trunk, pixels: int, sigma: float) -> None:
+    def __init__(self, decoder: Decoder, sigma: float) -> None:
         super().__init__()
-        self.mean = decoder.pixel_head(1, pixels)
+        self.mean = decoder.pixel_head(1)
         self.register_buffer("sigma", torch.tensor(float(sigma)))
 
     def forward(self, features: Tensor) -> DiagonalNormal:
@@ -26,9 +26,9 @@ class FixedGaussian(nn.Module):
 class SharedGaussian(nn.Module):
     """One σ for all pixels and images, learned: σ = floor + exp(s)."""
 
-    def __init__(self, decoder: Trunk, pixels: int, sigma_floor: float) -> None:
+    def __init__(self, decoder: Decoder, sigma_floor: float) -> None:
         super().__init__()
-        self.mean = decoder.pixel_head(1, pixels)
+        self.mean = decoder.pixel_head(1)
         self.log_sigma = nn.Parameter(torch.tensor(-1.0))
         self.sigma_floor = sigma_floor
 
@@ -40,9 +40,9 @@ class SharedGaussian(nn.Module):
 class PixelwiseGaussian(nn.Module):
     """σ_d(z) for every pixel, learned: σ = floor + softplus(s(z))."""
 
-    def __init__(self, decoder: Trunk, pixels: int, sigma_floor: float) -> None:
+    def __init__(self, decoder: Decoder, sigma_floor: float) -> None:
         super().__init__()
-        self.mean_and_scale = decoder.pixel_head(2, pixels)
+        self.mean_and_scale = decoder.pixel_head(2)
         self.sigma_floor = sigma_floor
 
     def forward(self, features: Tensor) -> DiagonalNormal:

@@ -2,15 +2,16 @@
 
 from torch import nn
 
-from vaebench.models.networks.trunk import Trunk
+from vaebench.data.dataset import Shape
+from vaebench.models.networks.trunk import Decoder, Trunk
 
 
 class Linear:
     def __init__(self, initialisation: str) -> None:
         self.initialisation = initialisation
 
-    def encoder(self, pixels: int) -> Trunk:
-        return Trunk(nn.Identity(), pixels, self.initialisation)
+    def encoder(self, shape: Shape) -> Trunk:
+        return Trunk(nn.Identity(), shape.pixels, self.initialisation)
 
-    def decoder(self, latent: int) -> Trunk:
-        return Trunk(nn.Identity(), latent, self.initialisation)
+    def decoder(self, latent: int, shape: Shape) -> Decoder:
+        return Decoder(nn.Identity(), latent, self.initialisation, shape.pixels)

@@ -4,7 +4,8 @@ import itertools
 
 from torch import nn
 
-from vaebench.models.networks.trunk import ACTIVATIONS, Trunk, dense
+from vaebench.data.dataset import Shape
+from vaebench.models.networks.trunk import ACTIVATIONS, Decoder, Trunk, initialised
 
 
 class Mlp:
@@ -15,14 +16,15 @@ class Mlp:
         self.activation = ACTIVATIONS[activation]
         self.initialisation = initialisation
 
-    def encoder(self, pixels: int) -> Trunk:
-        return self._trunk([pixels, *self.hidden])
+    def encoder(self, shape: Shape) -> Trunk:
+        return Trunk(self._body([shape.pixels, *self.hidden]), self.hidden[-1], self.initialisation)
 
-    def decoder(self, latent: int) -> Trunk:
-        return self._trunk([latent, *reversed(self.hidden)])
+    def decoder(self, latent: int, shape: Shape) -> Decoder:
+        body = self._body([latent, *reversed(self.hidden)])
+        return Decoder(body, self.hidden[0], self.initialisation, shape.pixels)
 
-    def _trunk(self, widths: list[int]) -> Trunk:
+    def _body(self, widths: list[int]) -> nn.Module:
         layers: list[nn.Module] = []
         for inputs, outputs in itertools.pairwise(widths):
-            layers += [dense(inputs, outputs, self.initialisation), self.activation()]
-        return Trunk(nn.Sequential(*layers), widths[-1], self.initialisation)
+            layers += [initialised(nn.Linear(inputs, outputs), self.initialisation), self.activation()]
+        return nn.Sequential(*layers)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ INITIALISATIONS: dict[str, Callable[[Tensor], object]] = {
 
 
 class Trunk(nn.Module):
-    """A body from inputs to `features` numbers; heads are made by it, because a head's form depends on the body's."""
+    """A body from inputs to `features` numbers, with heads of the same initialisation."""
 
     def __init__(self, body: nn.Module, features: int, initialisation: str) -> None:
         super().__init__()
@@ -37,17 +38,27 @@ class Trunk(nn.Module):
 
     def vector_head(self, size: int) -> nn.Module:
         """features → (…, size)"""
-        return dense(self.features, size, self.initialisation)
+        return initialised(nn.Linear(self.features, size), self.initialisation)
 
-    def pixel_head(self, maps: int, pixels: int) -> nn.Module:
+
+class Decoder(Trunk):
+    """A trunk from codes; how features become pixels is its own affair."""
+
+    def __init__(self, body: nn.Module, features: int, initialisation: str, pixels: int) -> None:
+        super().__init__(body, features, initialisation)
+        self.pixels = pixels
+
+    def pixel_head(self, maps: int) -> nn.Module:
         """features → (…, maps, pixel): one number for each pixel in each of `maps` maps"""
-        return nn.Sequential(dense(self.features, maps * pixels, self.initialisation), nn.Unflatten(-1, (maps, pixels)))
+        return nn.Sequential(self.vector_head(maps * self.pixels), nn.Unflatten(-1, (maps, self.pixels)))
 
 
-def dense(inputs: int, outputs: int, initialisation: str) -> nn.Linear:
-    """A linear layer with named first weights; `torch` is torch's own default, the others start from zero bias."""
-    layer = nn.Linear(inputs, outputs)
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+def initialised(layer: Layer, initialisation: str) -> Layer:
+    """The layer with named first weights; `torch` is torch's own default, the others start from zero bias."""
     INITIALISATIONS[initialisation](layer.weight)
-    if initialisation != "torch":
+    if initialisation != "torch" and layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer

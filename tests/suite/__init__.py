@@ -1,0 +1,1 @@
+"""Reading suites, good and bad."""
