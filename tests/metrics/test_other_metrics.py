@@ -21,7 +21,7 @@ from vaebench.metrics.sharpness import sharpness
 from vaebench.metrics.subject import Subject
 from vaebench.models.distributions import DiagonalNormal
 from vaebench.store.record import MetricRequest
-from vaebench.training.fleet import train_fleet
+from vaebench.training.fleet import Surroundings, train_fleet
 
 TEST = {"split": "test", "seed": 0}
 
@@ -168,7 +168,7 @@ def test_sharpness_sets_means_against_grey_images_and_draws_against_the_views_ow
 
 def test_cost_counts_every_learned_scalar(digits):
     made = cell(choices=composition(latent=2))
-    (trained,) = train_fleet([made], Source(digits, "binary", dtype=torch.float64))
+    (trained,) = train_fleet([made], Surroundings(Source(digits, "binary", dtype=torch.float64)))
     subject = Subject(trained.model, Source(digits, "binary"), train_seconds=1.5)
     by_hand = (64 * 24 + 24) + (24 * 4 + 4) + (2 * 24 + 24) + (24 * 64 + 64)
     assert cost.parameters(subject, {})[0].value == by_hand
@@ -192,7 +192,7 @@ def test_a_foreign_model_gets_the_numbers_of_the_same_model_in_our_own_parts(dig
 
 def test_evaluate_model_answers_requests_and_keeps_the_modules_mode(digits):
     made = cell(choices=composition(latent=2), precision="float32")
-    (trained,) = train_fleet([made], Source(digits, "binary"))
+    (trained,) = train_fleet([made], Surroundings(Source(digits, "binary")))
     trained.model.train()
     requests = [MetricRequest("elbo", {**TEST, "samples": 4, "kl": "analytic"}), MetricRequest("train_seconds", {})]
     values = {value.metric: value for value in evaluate_model(trained.model, "digits/binary", requests)}

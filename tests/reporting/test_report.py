@@ -70,10 +70,8 @@ def test_not_distinguishable_says_what_could_have_been_seen(tiny, results):
 
 def test_not_comparable_says_why(results):
     report = report_of(load_suite_mapping({**TINY, "seeds": 3}), results)
-    assert (
-        "**not comparable** in `bits_per_dim`: 3 seeds have a number on both sides, 5 are needed (practice − theory is 0."
-        in report
-    )
+    assert "**not comparable** in `bits_per_dim`: 3 seeds have a number on both sides, 5 are needed" in report
+    assert "so far" in report
 
 
 def test_what_failed_is_said_once_and_not_per_seed(tiny, results):

@@ -7,7 +7,7 @@ from tests.compositions import ELBO, VMI, cell, composition, ppca_composition
 from vaebench.data.dataset import load_dataset
 from vaebench.data.source import Source
 from vaebench.training.fitting import fit
-from vaebench.training.fleet import Interrupted, train_fleet
+from vaebench.training.fleet import Interrupted, Surroundings, train_fleet
 from vaebench.training.initialisation import build_system
 from vaebench.training.inputs import Inputs, Timetable
 from vaebench.training.member import Member
@@ -19,6 +19,10 @@ STEPPERS = ("in-turn", "mapped")
 @pytest.fixture(scope="module")
 def binary():
     return Source(load_dataset("digits"), "binary", dtype=torch.float64)
+
+
+def train(cells, source, stepper="auto", **around):
+    return train_fleet(cells, Surroundings(source, stepper, **around))
 
 
 def difference(one, other):
@@ -39,11 +43,11 @@ def two_players(seed, weight=1.0, **parameters):
 def test_five_members_each_get_the_result_they_have_alone(binary, make):
     """Some hundred steps in float64, settings differing between the members, both steppers, to 1e-9."""
     cells = [make(seed, weight, epochs=17) for seed, weight in zip(range(5), (1.0, 0.25, 4.0, 1.0, 0.0), strict=True)]
-    together = {stepper: train_fleet(cells, binary, stepper=stepper) for stepper in STEPPERS}
+    together = {stepper: train(cells, binary, stepper=stepper) for stepper in STEPPERS}
     assert together["mapped"][0].steps > 200
     for number in range(5):
         for stepper in STEPPERS:
-            alone = train_fleet([cells[number]], binary, stepper=stepper)[0]
+            alone = train([cells[number]], binary, stepper=stepper)[0]
             assert difference(alone, together["in-turn"][number]) < 1e-9
             assert difference(alone, together["mapped"][number]) < 1e-9
     assert difference(together["mapped"][0], together["mapped"][3]) > 1e-3
@@ -52,15 +56,17 @@ def test_five_members_each_get_the_result_they_have_alone(binary, make):
 def test_in_single_precision_a_members_result_is_identical_alone_on_one_path():
     source = Source(load_dataset("digits"), "binary")
     cells = [one_player(seed, precision="float32", epochs=10) for seed in range(3)]
-    together = train_fleet(cells, source, stepper="in-turn")
-    assert difference(train_fleet(cells[1:2], source, stepper="in-turn")[0], together[1]) == 0.0
+    together = train(cells, source, stepper="in-turn")
+    assert difference(train(cells[1:2], source, stepper="in-turn")[0], together[1]) == 0.0
 
 
 @pytest.mark.parametrize("stepper", STEPPERS)
 @pytest.mark.parametrize("mover", ["auxiliary", "model"])
 def test_each_players_step_leaves_the_others_parameters_untouched(binary, stepper, mover):
     """With the other player's optimiser standing still, only the mover's own parameters change."""
-    members = [Member(made, *build_system(made, binary.dataset.shape, 1197)) for made in (two_players(0), two_players(1))]
+    members = [
+        Member(made, *build_system(made, binary.dataset.shape, 1197)) for made in (two_players(0), two_players(1))
+    ]
     before = [{name: value.clone() for name, value in member.system.state_dict().items()} for member in members]
     for member in members:
         still = next(i for i, player in enumerate(member.objective.players) if player.name != mover)
@@ -72,39 +78,39 @@ def test_each_players_step_leaves_the_others_parameters_untouched(binary, steppe
 
 
 def test_vmi_without_weight_is_the_vae(binary):
-    plain = train_fleet([one_player(3, epochs=17)], binary, stepper="in-turn")[0]
-    free = train_fleet([two_players(3, weight=0.0, epochs=17)], binary, stepper="in-turn")[0]
+    plain = train([one_player(3, epochs=17)], binary, stepper="in-turn")[0]
+    free = train([two_players(3, weight=0.0, epochs=17)], binary, stepper="in-turn")[0]
     assert difference(plain, free) < 1e-9
-    assert difference(plain, train_fleet([two_players(3, weight=1.0, epochs=17)], binary)[0]) > 1e-3
+    assert difference(plain, train([two_players(3, weight=1.0, epochs=17)], binary)[0]) > 1e-3
 
 
 @pytest.mark.parametrize("stepper", STEPPERS)
 def test_a_diverging_member_is_frozen_and_its_mates_do_not_notice(binary, stepper):
     cells = [one_player(seed, learning_rate=rate, epochs=6) for seed, rate in ((0, 1e-3), (1, 1e6), (2, 1e-3))]
-    fleet = train_fleet(cells, binary, stepper=stepper)
+    fleet = train(cells, binary, stepper=stepper)
     assert fleet[1].diverged_at is not None
     assert fleet[1].epochs < 6
     for number in (0, 2):
         assert fleet[number].diverged_at is None
-        assert difference(fleet[number], train_fleet([cells[number]], binary, stepper=stepper)[0]) < 1e-9
+        assert difference(fleet[number], train([cells[number]], binary, stepper=stepper)[0]) < 1e-9
 
 
 @pytest.mark.parametrize("stepper", STEPPERS)
 def test_a_member_out_of_patience_freezes_and_the_others_go_on_unchanged(binary, stepper):
     patient = {"select": "best-validation", "patience": 2, "epochs": 8}
     cells = [one_player(0, learning_rate=3.0, **patient), one_player(1, learning_rate=3e-3, **patient)]
-    fleet = train_fleet(cells, binary, stepper=stepper)
+    fleet = train(cells, binary, stepper=stepper)
     assert fleet[0].epochs < 8
     assert fleet[1].epochs == 8
-    assert difference(fleet[1], train_fleet(cells[1:], binary, stepper=stepper)[0]) < 1e-9
+    assert difference(fleet[1], train(cells[1:], binary, stepper=stepper)[0]) < 1e-9
 
 
 def test_best_validation_keeps_the_epoch_with_the_least_validation_loss(binary):
-    (trained,) = train_fleet([one_player(0, select="best-validation", learning_rate=0.1, epochs=8)], binary)
+    (trained,) = train([one_player(0, select="best-validation", learning_rate=0.1, epochs=8)], binary)
     losses = [row["validation_loss"] for row in trained.curves]
     selected = trained.details["selected_epoch"]
     assert losses[selected - 1] == min(losses)
-    (stopped_there,) = train_fleet([one_player(0, learning_rate=0.1, epochs=selected)], binary)
+    (stopped_there,) = train([one_player(0, learning_rate=0.1, epochs=selected)], binary)
     assert difference(trained, stopped_there) == 0.0
 
 
@@ -123,7 +129,7 @@ def test_every_image_is_seen_once_an_epoch_and_none_is_dropped(binary):
 
 def test_adam_takes_the_steps_of_its_paper(binary):
     """Two steps by hand on the same gradients: m, v with bias correction, lr · m̂/(√v̂ + ε)."""
-    (trained,) = train_fleet([one_player(0, batch=1197, epochs=2, learning_rate=0.01)], binary, stepper="in-turn")
+    (trained,) = train([one_player(0, batch=1197, epochs=2, learning_rate=0.01)], binary, stepper="in-turn")
     member_cell = one_player(0, batch=1197, epochs=2, learning_rate=0.01)
     system, objective = build_system(member_cell, binary.dataset.shape, 1197)
     player = objective.players[0]
@@ -156,21 +162,21 @@ def test_schedules_and_warmup():
 def test_clipping_bounds_each_members_own_gradient(binary, stepper):
     """Clipped to almost nothing, Adam still moves (it is scale-free); so compare with clipping that never bites."""
     free, wide, tight = (
-        train_fleet([one_player(0, clip=clip), one_player(1, clip=clip)], binary, stepper=stepper)
+        train([one_player(0, clip=clip), one_player(1, clip=clip)], binary, stepper=stepper)
         for clip in (None, 1e9, 1e-7)
     )
     assert difference(free[0], wide[0]) == 0.0
     assert difference(free[0], tight[0]) > 1e-6
-    assert difference(tight[1], train_fleet([one_player(1, clip=1e-7)], binary, stepper=stepper)[0]) < 1e-9
+    assert difference(tight[1], train([one_player(1, clip=1e-7)], binary, stepper=stepper)[0]) < 1e-9
 
 
 def test_training_stops_when_asked(binary):
     with pytest.raises(Interrupted):
-        train_fleet([one_player(0)], binary, should_stop=lambda: True)
+        train([one_player(0)], binary, should_stop=lambda: True)
 
 
 def test_a_batch_larger_than_the_data_set_still_trains(binary):
-    (trained,) = train_fleet([one_player(0, batch=3000, epochs=4)], binary)
+    (trained,) = train([one_player(0, batch=3000, epochs=4)], binary)
     assert trained.steps == 1
     assert len(trained.curves) == 1
 
@@ -178,7 +184,7 @@ def test_a_batch_larger_than_the_data_set_still_trains(binary):
 def test_closed_form_ppca_beats_every_perturbation_of_itself():
     source = Source(load_dataset("linear-gaussian"), "real", dtype=torch.float64)
     choices = ppca_composition(5)
-    (trained,) = fit([cell(source="linear-gaussian/real", choices=choices)], source)
+    (trained,) = fit([cell(source="linear-gaussian/real", choices=choices)], Surroundings(source))
     x, model = source.training_content("split"), trained.model.requires_grad_(False)
     best = float(model.log_prob(x).sum())
     generator = torch.Generator().manual_seed(0)

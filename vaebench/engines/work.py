@@ -26,6 +26,7 @@ from vaebench.store.files import replacing, write_text
 from vaebench.store.folders import CellFolder, ResultsFolder
 from vaebench.store.record import Failure, Record
 from vaebench.training import fleet
+from vaebench.training.checkpoint import Checkpoints
 from vaebench.training.fitting import fit
 from vaebench.training.initialisation import DTYPES, empty_model
 
@@ -63,12 +64,17 @@ def _train(works: list[CellWork], source: Source, results: ResultsFolder, emit: 
     def on_epoch(progress: fleet.Progress) -> None:
         emit({"event": "epoch", **progress.__dict__})
 
-    trained = fit([work.cell for work in works], source, on_epoch=on_epoch, should_stop=stop)
-    for work, outcome in zip(works, trained, strict=True):
-        folder = results.cell(work.cell.id)
+    by_cell = {work.cell.id: work for work in works}
+    checkpoints = Checkpoints(
+        lambda cell: results.cell(cell.id).checkpoint, {cell: work.fingerprints for cell, work in by_cell.items()}
+    )
+    around = fleet.Surroundings(source, checkpoints=checkpoints, on_epoch=on_epoch, should_stop=stop)
+    for outcome in fit([work.cell for work in works], around):
+        work, folder = by_cell[outcome.cell.id], results.cell(outcome.cell.id)
         _keep_model(folder, outcome)
         record = _record(work, outcome, source, len(works))
         folder.write_record(record)
+        checkpoints.forget(work.cell)
         if record.failure:
             emit({"event": "cell", "cell": work.cell.id, "status": "failed", "message": record.failure.message})
 

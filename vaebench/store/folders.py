@@ -35,6 +35,11 @@ class CellFolder:
         return self.path / "model.safetensors"
 
     @property
+    def checkpoint(self) -> Path:
+        """Where an unfinished training stands; gone when it is done."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
     def log(self) -> Path:
         return self.path / "log.txt"
 
@@ -108,7 +113,3 @@ class ResultsFolder:
 
     def suite(self, name: str) -> SuiteFolder:
         return SuiteFolder(self.path / name)
-
-    def checkpoint(self, fleet: str) -> Path:
-        """Folder of an unfinished fleet; gone when the fleet is done."""
-        return self.path / "cells" / ".fleets" / fleet

@@ -211,8 +211,7 @@ class _Reader:
             self.flaws.append((line, f"tags are not read; remove {str(tag)!r}"))
 
     def _syntax(self, error: YAMLError, text: str) -> SuiteError:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        line = mark.line + 1 if mark is not None else 1
+        line = _blamed_line(error, text)
         problem = getattr(error, "problem", None) or str(error)
         if "'\\t'" in problem:
             return self._refusal(line, "a tab stands where YAML expects spaces")
@@ -264,6 +263,14 @@ def _plain(text: str) -> Any:
     if match := NOT_FINITE.fullmatch(text):
         return float("nan") if match.group(3) else float(f"{match.group(1)}inf")
     return text
+
+
+def _blamed_line(error: YAMLError, text: str) -> int:
+    """Where the parser gave up; what is still open at the end of the file is to blame where it began."""
+    stopped, began = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+    at_the_end = stopped is not None and stopped.index >= len(text.rstrip())
+    mark = began if began is not None and (stopped is None or at_the_end) else stopped
+    return mark.line + 1 if mark is not None else 1
 
 
 def _line(event: Event) -> int:

@@ -1,7 +1,7 @@
 """From cells to models: by gradients as a fleet, or in closed form one by one."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -10,22 +10,33 @@ from vaebench.catalog.implementation import implementation
 from vaebench.data import streams
 from vaebench.data.source import Source
 from vaebench.store.cell import Cell
-from vaebench.training.fleet import Progress, Trained, train_fleet
+from vaebench.training.fleet import Surroundings, Trained, train_fleet
 from vaebench.training.initialisation import DTYPES, is_fitted
+from vaebench.training.memory import largest_fleet
 
 
-def fit(
-    cells: Sequence[Cell],
-    source: Source,
-    *,
-    stepper: str = "auto",
-    on_epoch: Callable[[Progress], None] = lambda progress: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> list[Trained]:
-    """Models of cells that make one fleet."""
+def fit(cells: Sequence[Cell], around: Surroundings) -> Iterator[Trained]:
+    """Models of cells that make one fleet, as they become known.
+
+    A fleet that is predicted not to fit in memory is trained in parts; one that runs out of memory all the same is
+    cut in half and tried again, from its checkpoints. A single member that does not fit raises.
+    """
     if is_fitted(cells[0]):
-        return [_fit_in_closed_form(cell, source) for cell in cells]
-    return train_fleet(cells, source, stepper=stepper, on_epoch=on_epoch, should_stop=should_stop)
+        for cell in cells:
+            yield _fit_in_closed_form(cell, around.source)
+        return
+    waiting = list(cells)
+    largest = largest_fleet(cells[0], around)
+    while waiting:
+        part, waiting = waiting[:largest], waiting[largest:]
+        try:
+            yield from train_fleet(part, around)
+        except (torch.OutOfMemoryError, MemoryError):
+            if len(part) == 1:
+                raise
+            largest, waiting = len(part) // 2, part + waiting
+            if around.source.device.type == "cuda":
+                torch.cuda.empty_cache()
 
 
 def _fit_in_closed_form(cell: Cell, source: Source) -> Trained:

@@ -5,23 +5,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vaebench.data import streams
 from vaebench.data.source import Source
 from vaebench.store.cell import Cell
+from vaebench.training.checkpoint import Checkpoints
 from vaebench.training.initialisation import build_system
-from vaebench.training.inputs import Inputs, Timetable
+from vaebench.training.inputs import Inputs, Segment, Timetable
 from vaebench.training.member import Member
-from vaebench.training.steppers import STEPPERS, Curves, Stepper, best_stepper
+from vaebench.training.steppers import STEPPERS, Stepper, best_stepper
 
-SEGMENT_STEPS = 500
-"""Most steps between two looks at the host: for stopping, divergence, progress."""
 VALIDATION_BATCH = 1000
 
 
 class Interrupted(Exception):
-    """Training was asked to stop."""
+    """Training was asked to stop; where it stood is saved."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Trained:
     model: nn.Module
     curves: list[dict[str, float]]
     seconds: float
-    """Of the fleet, divided by its members."""
+    """Of its fleet, divided by the members."""
     steps: int
     epochs: int
     diverged_at: int | None = None
@@ -46,34 +45,37 @@ class Progress:
     members: int
     """Still training."""
     seconds: float
+    """Since the fleet began, or went on."""
 
 
-def train_fleet(
-    cells: Sequence[Cell],
-    source: Source,
-    *,
-    stepper: str = "auto",
-    on_epoch: Callable[[Progress], None] = lambda progress: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> list[Trained]:
-    """Train all cells together; each gets the result that it would have alone."""
-    started = time.perf_counter()
+@dataclass(frozen=True)
+class Surroundings:
+    """What a fleet's training touches beside its members."""
+
+    source: Source
+    stepper: str = "auto"
+    checkpoints: Checkpoints | None = None
+    on_epoch: Callable[[Progress], None] = lambda progress: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+def train_fleet(cells: Sequence[Cell], around: Surroundings) -> list[Trained]:
+    """Train all cells together; each gets the result that it would have alone.
+
+    Members that come back from checkpoints at different steps go on as separate fleets.
+    """
+    source = around.source
     images = len(source.training_content(cells[0].recipe["train"]))
     members = [_member(cell, source, images) for cell in cells]
     timetable = Timetable(cells[0].recipe, images)
-    make_stepper = STEPPERS[best_stepper(source.device) if stepper == "auto" else stepper]
-    active, engine = members, make_stepper(members, source, timetable)
-    for epoch in range(1, timetable.epochs + 1):
-        if _run_epoch(engine, active, timetable, epoch, source.pixels, should_stop):
-            _validate(active, source, epoch)
-        on_epoch(Progress(epoch, timetable.epochs, len(active), time.perf_counter() - started))
-        still = [member for member in active if member.active]
-        if not still:
-            break
-        if len(still) < len(active):
-            active, engine = still, make_stepper(still, source, timetable)
-    seconds = (time.perf_counter() - started) / len(members)
-    return [_finish(member, timetable, seconds) for member in members]
+    waiting: dict[int, list[Member]] = {}
+    for member in members:
+        step = around.checkpoints.restore(member) if around.checkpoints else 0
+        if member.active:
+            waiting.setdefault(step, []).append(member)
+    for step in sorted(waiting, reverse=True):
+        _train(waiting[step], step, timetable, around)
+    return [_finish(member) for member in members]
 
 
 def _member(cell: Cell, source: Source, images: int) -> Member:
@@ -81,79 +83,89 @@ def _member(cell: Cell, source: Source, images: int) -> Member:
     return Member(cell, system.to(source.device), objective)
 
 
-def _run_epoch(
-    engine: Stepper,
-    active: Sequence[Member],
-    timetable: Timetable,
-    epoch: int,
-    pixels: int,
-    should_stop: Callable[[], bool],
-) -> bool:
-    """All steps of an epoch, in segments; whether there were any (a batch may be larger than the data set)."""
-    first, last = timetable.end_of_epoch(epoch - 1), timetable.end_of_epoch(epoch)
-    parts: list[tuple[Tensor, Curves]] = []
-    for begin in range(first, last, SEGMENT_STEPS):
-        if should_stop():
+def _train(members: list[Member], step: int, timetable: Timetable, around: Surroundings) -> None:
+    """Take the steps that remain after `step`."""
+    started = time.perf_counter()
+    make_stepper = STEPPERS[best_stepper(around.source.device) if around.stepper == "auto" else around.stepper]
+    active, stepper = members, make_stepper(members, around.source, timetable)
+    for segment in timetable.segments(step):
+        if around.should_stop():
+            _save(active, segment.first, around)
             raise Interrupted
-        parts.append(engine.advance(begin, min(begin + SEGMENT_STEPS, last)))
-    if not parts:
-        return False
-    losses = torch.cat([part for part, _ in parts]).cpu()
-    terms = {name: torch.cat([curves[name] for _, curves in parts]).double().mean(0).cpu() for name in parts[0][1]}
-    means = losses[..., -1].double().mean(0)
+        _advance(stepper, active, segment, around.source)
+        if segment.completes is not None:
+            _close_epoch(active, segment, around.source)
+            elapsed = time.perf_counter() - started
+            around.on_epoch(Progress(segment.completes, timetable.epochs, len(active), elapsed))
+        still = [member for member in active if member.active]
+        if around.checkpoints and (around.checkpoints.due() or len(still) < len(active)):
+            _save(active, segment.last, around)
+        if not still:
+            return
+        if len(still) < len(active):
+            active, stepper = still, make_stepper(still, around.source, timetable)
+
+
+def _advance(stepper: Stepper, active: Sequence[Member], segment: Segment, source: Source) -> None:
+    """Take the steps of a segment, and let each member take in its losses."""
+    begun = time.perf_counter()
+    losses, terms = stepper.advance(segment.first, segment.last)
+    losses, terms = losses.cpu(), {name: values.cpu() for name, values in terms.items()}
+    share = (time.perf_counter() - begun) / len(active)
     for position, member in enumerate(active):
-        member.watch(first, losses[:, position], pixels)
-        _watch_parameters(member, last)
-        row = {name: float(values[position]) for name, values in terms.items()}
-        member.curves.append({"epoch": epoch, "step": last, "loss": float(means[position]), **row})
-    return True
+        own = {name: values[:, position] for name, values in terms.items()}
+        member.absorb(segment.first, losses[:, position], own, source.pixels)
+        member.history.seconds += share
 
 
-def _watch_parameters(member: Member, last: int) -> None:
-    """A parameter that is not finite after the epoch's last step is a divergence too."""
-    if member.diverged_at is None and not all(bool(value.isfinite().all()) for value in member.system.parameters()):
-        member.diverged_at = last
+def _close_epoch(active: Sequence[Member], segment: Segment, source: Source) -> None:
+    epoch = segment.completes or 0
+    for member in active:
+        member.close_epoch(epoch, segment.last)
+        if member.cell.recipe["select"] == "best-validation" and member.history.diverged_at is None:
+            member.consider(epoch, validation_loss(member, source))
 
 
 @torch.no_grad()
-def _validate(active: Sequence[Member], source: Source, epoch: int) -> None:
-    """Loss of the model's player on the validation images, with the same noise in every epoch."""
-    for member in active:
-        if member.cell.recipe["select"] == "best-validation" and member.diverged_at is None:
-            loss = validation_loss(member, source)
-            member.curves[-1]["validation_loss"] = loss
-            member.consider(epoch, loss)
-
-
 def validation_loss(member: Member, source: Source) -> float:
-    """Mean over the validation images, the KL at its full weight."""
+    """Loss of the model's player over the validation images, with the same noise in every epoch and the KL at its
+    full weight."""
     player = member.objective.players[-1]
     images = source.images("validation")
     inputs = Inputs([member.cell], source, (), Timetable(member.cell.recipe, len(images)))
     settings = {name: value[0] for name, value in {**inputs.constants, **inputs.kl_weight(1.0)}.items()}
+    keys = {name: streams.keys([(member.cell.seed, "validation", name)], source.device) for name in player.noise}
     total = 0.0
     for chunk, x in enumerate(images.split(VALIDATION_BATCH)):
-        noise = {
-            name: streams.LAWS[wanted.law](
-                streams.keys([(member.cell.seed, "validation", name)], source.device),
-                chunk,
-                1,
-                wanted.draws * len(x) * wanted.size,
-                source.dtype,
-            ).reshape(wanted.draws, len(x), wanted.size)
-            for name, wanted in player.noise.items()
-        }
+        noise = {}
+        for name, wanted in player.noise.items():
+            shape = (wanted.draws, len(x), wanted.size)
+            numbers = streams.LAWS[wanted.law](keys[name], chunk, 1, wanted.draws * len(x) * wanted.size, source.dtype)
+            noise[name] = numbers.reshape(shape)
         loss, _ = member.system(player, x, noise, settings)
         total += float(loss) * len(x)
     return total / len(images)
 
 
-def _finish(member: Member, timetable: Timetable, seconds: float) -> Trained:
-    epochs = len(member.curves)
+def _save(members: Sequence[Member], step: int, around: Surroundings) -> None:
+    if around.checkpoints:
+        around.checkpoints.save(members, step)
+
+
+def _finish(member: Member) -> Trained:
+    history = member.history
     details: dict[str, object] = {}
-    if member.best_epoch is not None:
-        details["selected_epoch"] = member.best_epoch
-    if member.stopped_at is not None:
-        details["stopped_at_epoch"] = member.stopped_at
-    steps = int(member.curves[-1]["step"]) if member.curves else 0
-    return Trained(member.cell, member.selected(), member.curves, seconds, steps, epochs, member.diverged_at, details)
+    if history.best_epoch is not None:
+        details["selected_epoch"] = history.best_epoch
+    if history.stopped_at is not None:
+        details["stopped_at_epoch"] = history.stopped_at
+    return Trained(
+        cell=member.cell,
+        model=member.selected(),
+        curves=history.curves,
+        seconds=history.seconds,
+        steps=int(history.curves[-1]["step"]) if history.curves else 0,
+        epochs=len(history.curves),
+        diverged_at=history.diverged_at,
+        details=details,
+    )

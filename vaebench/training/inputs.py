@@ -1,8 +1,8 @@
 """What a step reads: images, noise and settings of some members of a fleet, each from its member's own streams."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,12 +16,25 @@ from vaebench.store.cell import Cell
 NOISE_BLOCK = 1 << 18
 """Numbers drawn at once: small draws are made for many steps together; streams have no state, so no number changes."""
 
+SEGMENT_STEPS = 200
+"""Most steps between two looks at the host: for stopping, divergence, checkpoints."""
+
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
     "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
     "linear": lambda progress: 1.0 - progress,
 }
 """Factor on the learning rate when the share `progress` of the steps is done."""
+
+
+class Segment(NamedTuple):
+    """Steps that are taken without a look at the host."""
+
+    first: int
+    last: int
+    """The step after the last one taken."""
+    completes: int | None
+    """The epoch that it completes, if it does."""
 
 
 class Timetable:
@@ -39,6 +52,16 @@ class Timetable:
     def end_of_epoch(self, epoch: int) -> int:
         """The step before which epoch 1, 2, … is complete."""
         return max(epoch * self.images // self.batch, 1 if epoch == self.epochs else 0)
+
+    def segments(self, start: int) -> Iterator["Segment"]:
+        """The steps from `start` on in pieces that end with their epoch at the latest. The cuts do not depend on
+        `start`, if that is one of them."""
+        for epoch in range(1, self.epochs + 1):
+            first, end = self.end_of_epoch(epoch - 1), self.end_of_epoch(epoch)
+            for begin in range(first, end, SEGMENT_STEPS):
+                last = min(begin + SEGMENT_STEPS, end)
+                if begin >= start:
+                    yield Segment(begin, last, epoch if last == end else None)
 
     def rate(self, step: int) -> float:
         return self.schedule(step / self.steps)

@@ -1,0 +1,88 @@
+"""Where the training of each member stands, on disk, so that a killed run goes on with the same numbers.
+
+One file a member: the members of a fleet need not come back together, or in the same fleet. Streams of random
+numbers have no state, so the step says where they are.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from vaebench.store.cell import Cell
+from vaebench.store.files import SCHEMA, replacing
+from vaebench.training.member import Member
+
+INTERVAL_SECONDS = 20.0
+
+
+class Checkpoints:
+    """Saves members every `interval` seconds, and finds them again."""
+
+    def __init__(
+        self,
+        path_of: Callable[[Cell], Path],
+        fingerprints: dict[str, dict[str, str]],
+        interval: float = INTERVAL_SECONDS,
+    ) -> None:
+        self.path_of = path_of
+        self.fingerprints = fingerprints
+        """Cell → hashes of the sources that train it; a checkpoint of other sources is not taken up."""
+        self.interval = interval
+        self.saved_at = time.monotonic()
+
+    def due(self) -> bool:
+        return time.monotonic() - self.saved_at >= self.interval
+
+    def save(self, members: Sequence[Member], step: int) -> None:
+        for member in members:
+            tensors = {name: value.cpu().contiguous() for name, value in member.tensors().items()}
+            state = {
+                "schema": SCHEMA,
+                "step": step,
+                "history": asdict(member.history),
+                "fingerprints": self.fingerprints.get(member.cell.id, {}),
+                "checksum": _checksum(tensors),
+            }
+            with replacing(self.path_of(member.cell)) as temporary:
+                safetensors.torch.save_file(tensors, temporary, {"state": json.dumps(state)})
+        self.saved_at = time.monotonic()
+
+    def restore(self, member: Member) -> int:
+        """Put the member where its checkpoint stands, and say at which step; 0 where there is none to be used."""
+        path = self.path_of(member.cell)
+        if not path.exists():
+            return 0
+        try:
+            with safetensors.safe_open(path, framework="pt") as stored:
+                state = json.loads((stored.metadata() or {})["state"])
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            usable = (
+                state["schema"] == SCHEMA
+                and state["checksum"] == _checksum(tensors)
+                and state["fingerprints"] == self.fingerprints.get(member.cell.id, {})
+            )
+            if not usable:
+                return 0
+            member.restore(tensors, state["history"])
+            step: int = state["step"]
+            return step
+        except (safetensors.SafetensorError, KeyError, ValueError, OSError):
+            return 0
+
+    def forget(self, cell: Cell) -> None:
+        self.path_of(cell).unlink(missing_ok=True)
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    hashed = hashlib.sha256()
+    for name in sorted(tensors):
+        hashed.update(name.encode())
+        hashed.update(tensors[name].contiguous().numpy().tobytes())
+    return hashed.hexdigest()
