@@ -20,7 +20,11 @@ SHAPES = {
     "list for a budget": (written(budget="[quick]  # here"), "budget", "must be a name or a mapping, is a list"),
     "true for seeds": (written(seeds="true  # here"), "seeds", "must be a number of seeds or a list of seeds, is true"),
     "fraction for seeds": (written(seeds="2.5  # here"), "seeds", "a number of seeds or a list of seeds, is 2.5"),
-    "list for a variant": (written(variants="\n- vae\n- [vae]  # here"), "variants[1]", "a name or a mapping, is a list"),
+    "list for a variant": (
+        written(variants="\n- vae\n- [vae]  # here"),
+        "variants[1]",
+        "a name or a mapping, is a list",
+    ),
     "unknown key of a variant": (
         written(variants="\n- extends: vae\n  objektive: elbo  # here"),
         "variants[0].objektive",
@@ -108,7 +112,9 @@ def test_what_every_suite_needs_is_missed_by_name(section: str) -> None:
     assert str(mistake) == f"trial.yaml:1: {section}: is missing"
 
 
-@pytest.mark.parametrize(("text", "given"), [("- vae\n", "a list"), ("vae\n", "'vae'"), ("3\n", "3"), ("~\n", "nothing")])
+@pytest.mark.parametrize(
+    ("text", "given"), [("- vae\n", "a list"), ("vae\n", "'vae'"), ("3\n", "3"), ("~\n", "nothing")]
+)
 def test_a_file_that_is_no_mapping_is_told_what_a_suite_is(text: str, given: str) -> None:
     (mistake,) = mistakes_in(text)
     assert mistake.line == 1

@@ -72,7 +72,11 @@ REFUSED = {
     "a character that begins nothing": (b"suite: a\nseeds: `3`\n", 2, "not YAML: found character '`'"),
     "bytes that are no UTF-8": ("suite: a\ndescription: größe\n".encode("latin-1"), 2, "not UTF-8: byte 0xf6"),
     "UTF-16": ("suite: a\n".encode("utf-16"), 1, "not UTF-8: byte 0xff"),
-    "a control character": (b"suite: a\ndescription: a\x1b[31m\n", 2, r"holds the unprintable character '\x1b'; remove it"),
+    "a control character": (
+        b"suite: a\ndescription: a\x1b[31m\n",
+        2,
+        r"holds the unprintable character '\x1b'; remove it",
+    ),
     "a zero byte": (b"suite: \x00\n", 1, r"holds the unprintable character '\x00'"),
     "a second document": (b"suite: a\n---\nsuite: b\n", 2, "a second document starts here; a suite is one"),
     "an alias of nothing": (b"suite: a\nseeds: *x\n", 2, "*x refers to nothing"),
@@ -109,7 +113,9 @@ def test_what_can_be_read_past_is_noted_and_the_rest_is_checked_too(line: str, p
 
 def test_every_duplicate_key_is_found() -> None:
     text = written(variants="\n- extends: vae\n  latent: 3\n  latent: 4\n  latent: 5", suite="trial\nsuite: trial")
-    assert [str(mistake) for mistake in mistakes_in(text.replace("suite:\n  ", "suite: ").replace("  suite", "suite"))] == [
+    assert [
+        str(mistake) for mistake in mistakes_in(text.replace("suite:\n  ", "suite: ").replace("  suite", "suite"))
+    ] == [
         f"{FILE}:2: suite: stands twice, first on line 1",
         f"{FILE}:8: variants[0].latent: stands twice, first on line 7",
         f"{FILE}:9: variants[0].latent: stands twice, first on line 7",
@@ -123,7 +129,10 @@ def test_merge_keys_are_answered_with_extends() -> None:
 
 
 def test_an_alias_bomb_is_refused_before_it_is_laid_open() -> None:
-    layers = [f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n" for below, name in zip("abcdefghi", "bcdefghij", strict=True)]
+    layers = [
+        f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n"
+        for below, name in zip("abcdefghi", "bcdefghij", strict=True)
+    ]
     (mistake,) = mistakes_in("a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(layers))
     assert mistake.line == 5
     assert "more than 50,000 values" in mistake.what

@@ -85,9 +85,8 @@ def test_a_damaged_checkpoint_is_not_taken_up(binary, tmp_path, damage):
     cells = cells_of(ELBO)[:1]
     checkpoints = checkpoints_in(tmp_path)
     checkpoints.path_of(cells[0]).write_bytes(damage)
-    assert_same(
-        train_fleet(cells, Surroundings(binary))[0], train_fleet(cells, Surroundings(binary, "auto", checkpoints))[0]
-    )
+    (begun_anew,) = train_fleet(cells, Surroundings(binary, checkpoints=checkpoints))
+    assert_same(begun_anew, train_fleet(cells, Surroundings(binary))[0])
 
 
 def test_a_checkpoint_of_other_sources_is_not_taken_up(binary, tmp_path):
@@ -96,10 +95,8 @@ def test_a_checkpoint_of_other_sources_is_not_taken_up(binary, tmp_path):
         train_fleet(cells, Surroundings(binary, checkpoints=checkpoints_in(tmp_path), should_stop=stop_after(6)))
     changed = checkpoints_in(tmp_path, {cells[0].id: {"objectives": "other"}})
     epochs = []
-    train_fleet(
-        cells, Surroundings(binary, checkpoints=changed, on_epoch=lambda progress: epochs.append(progress.epoch))
-    )
-    assert epochs[0] == 1
+    train_fleet(cells, Surroundings(binary, checkpoints=changed, on_epoch=epochs.append))
+    assert epochs[0].epoch == 1
 
 
 def test_checkpoints_are_taken_by_time(binary, tmp_path):
@@ -114,10 +111,8 @@ def test_checkpoints_are_taken_by_time(binary, tmp_path):
     train_fleet(cells, Surroundings(binary, checkpoints=Counting(lambda cell: tmp_path / cell.id, {}, interval=0.0)))
     assert len(saved) > 12
     saved.clear()
-    train_fleet(
-        cells_of(ELBO, patience=None),
-        Surroundings(binary, checkpoints=Counting(lambda cell: tmp_path / f"{cell.id}x", {}, interval=1e9)),
-    )
+    never = Counting(lambda cell: tmp_path / f"{cell.id} again", {}, interval=1e9)
+    train_fleet(cells_of(ELBO, patience=None), Surroundings(binary, checkpoints=never))
     assert saved == []
 
 

@@ -165,10 +165,7 @@ def _content(path: Path, file: IdxFile, advice: str) -> bytes:
     """The unpacked bytes, never many more than expected, whatever the archive holds."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            content = stream.read(file.size + 1)
-            if not content:
-                raise DataError(f"{path}: empty, expected {file.size:,} bytes; {advice}")
-            return bytes(content)
+            return bytes(stream.read(file.size + 1))
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error}); {advice}") from error
 

@@ -123,7 +123,7 @@ def _base_and_changes(
     path: Path = (key,) if isinstance(given, str) else (key, "extends")
     name = changes.pop("extends", base)
     if not isinstance(name, str):
-        findings.add(path, f"must be the name of a {key}, is {shown(name)}")
+        findings.add(path, f"must be a {key}'s name, is {shown(name)}")
     elif name not in valid:
         findings.unknown(path, f"{shown(name)} is no {key}", name, valid)
     else:

@@ -84,4 +84,4 @@ def _schemas(group: str, names: dict[str, Given], catalog: Catalog) -> tuple[str
     if group in names:
         name = names[group].value
         return f"{group} {name}", [catalog.parameters_of(group, name)]
-    return f"a {group}", [catalog.parameters_of(group, name) for name in catalog.parts[group]]
+    return group, [catalog.parameters_of(group, name) for name in catalog.parts[group]]

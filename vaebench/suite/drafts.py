@@ -212,7 +212,7 @@ def known_part(kind: str, name: Any, path: Path, catalog: Catalog, findings: Fin
     if isinstance(name, list):
         return _known_parts(kind, name, path, catalog, findings)
     if not isinstance(name, str):
-        findings.add(path, f"must be the name of a {kind}, is {shown(name)}")
+        findings.add(path, f"must be the {kind}'s name, is {shown(name)}")
     elif name not in catalog.parts[kind]:
         findings.unknown(path, f"{shown(name)} is no {kind}", name, catalog.parts[kind])
     else:
@@ -226,7 +226,7 @@ def _known_parts(kind: str, names: list[Any], path: Path, catalog: Catalog, find
     known = bool(names)
     for place, name in enumerate(names):
         if isinstance(name, list):
-            findings.add((*path, place), f"must be the name of a {kind}, is {shown(name)}")
+            findings.add((*path, place), f"must be the {kind}'s name, is {shown(name)}")
             known = False
         elif not known_part(kind, name, (*path, place), catalog, findings):
             known = False

@@ -279,7 +279,7 @@ def _check_reach(defaults: Defaults, table: VariantTable, catalog: Catalog, find
     for place, given in defaults.values.items():
         if place[0] in KINDS and not any(_has(made, place, defaults) for made in compositions):
             whose = f"{place[0]} {defaults.names[place[0]].value}" if place[0] in defaults.names else place[0]
-            findings.add(given.path or DEFAULTS, f"reaches no variant: none has a {whose} with this parameter")
+            findings.add(given.path or DEFAULTS, f"reaches no variant: no {whose} among them has it")
 
 
 def _has(composition: dict[str, Any], place: Place, defaults: Defaults) -> bool:
