@@ -361,6 +361,13 @@ def test_a_default_that_is_none(line: str, path: str, what: str) -> None:
     assert what in str(mistake)
 
 
+def test_a_default_for_a_likelihood_that_no_view_of_the_suite_puts_in_reaches_nobody() -> None:
+    text = written(datasets="[digits/binary]", metrics="[elbo]", defaults="{likelihood: {sigma_floor: 0.1}}  # here")
+    (mistake,) = mistakes_in(text)
+    assert ([mistake.line], mistake.path) == (marked_lines(text), "defaults.likelihood.sigma_floor")
+    assert mistake.what == "reaches no variant: no likelihood among them has it"
+
+
 def test_a_default_part_reaches_no_variant_where_every_entry_names_its_own() -> None:
     text = written(
         defaults="\nlikelihood: gaussian  # here",
@@ -622,7 +629,7 @@ CONTRASTS = {
             variants="[{extends: vae, on: [digits/binary]}, {extends: beta-vae, on: [digits/grey]}]",
         ),
         "",
-        "theory and practice share no data set view: vae is trained on digits/binary; beta-vae is trained on digits/grey",
+        "share no data set view: vae is trained on digits/binary; beta-vae is trained on digits/grey",
     ),
     "view that nothing ranks": (
         contrast("theory: vae", "practice: beta-vae", metrics="[kl]"),

@@ -110,8 +110,7 @@ def load(name: str, root: Path | None = None) -> Dataset:
     files = FILES[name]
     if root is None:
         root = own_root()
-        if any(find(file, folder(name, root)) is None for file in files):
-            fetch(name, root)
+        ensure(name)
     arrays = [read(file, folder(name, root), name) for file in files]
     images, labels, test_images, test_labels = (torch.from_numpy(array) for array in arrays)
     if files.transposed:
@@ -123,6 +122,12 @@ def load(name: str, root: Path | None = None) -> Dataset:
         "test": Split(test_images, test_labels.long()),
     }
     return Dataset(name, splits, pixels=SIDE * SIDE, side=SIDE, levels=LEVELS)
+
+
+def ensure(name: str) -> None:
+    """Fetch the data set into vaebench's own folder if it is not there."""
+    if any(find(file, folder(name, own_root())) is None for file in FILES[name]):
+        fetch(name, own_root())
 
 
 def own_root() -> Path:

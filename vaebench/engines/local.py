@@ -174,9 +174,7 @@ class _Crew:
     def _hire(self) -> None:
         """Start workers while there is work for them."""
         while not self.stop_asked and len(self.workers) < self.size and len(self._free()) < len(self.waiting):
-            worker = WorkerProcess(
-                self.results.path, self.engine.perform, threads_per_worker(self.size), self.inbox
-            )
+            worker = WorkerProcess(self.results.path, self.engine.perform, threads_per_worker(self.size), self.inbox)
             self.workers[worker] = time.monotonic()
 
     def _free(self) -> list[WorkerProcess]:

@@ -179,8 +179,10 @@ def decide(
         return Decision("stale", f"changed since it was trained: {', '.join(changed)}", True, wanted)
     if record.status == "failed":
         message = f"{record.failure.kind}: {record.failure.message}" if record.failure else "failed"
-        return Decision("train", f"retried after {message}", True, wanted) if policy.retry_failed else Decision(
-            "failed", message
+        return (
+            Decision("train", f"retried after {message}", True, wanted)
+            if policy.retry_failed
+            else Decision("failed", message)
         )
     open_requests = _open_requests(record, wanted, metric_fingerprint, policy)
     asked = tuple(request for requests in open_requests.values() for request in requests)
@@ -213,9 +215,7 @@ def _open_requests(
     return found
 
 
-def _jobs(
-    cells: Iterable[PlannedCell], sources: "Sources", device: str, data_root: str | None
-) -> tuple[Job, ...]:
+def _jobs(cells: Iterable[PlannedCell], sources: "Sources", device: str, data_root: str | None) -> tuple[Job, ...]:
     """One job a fleet, over the selected cells that have work; a cell that two variants share is made once."""
     work: dict[str, CellWork] = {}
     for planned in cells:

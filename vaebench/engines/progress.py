@@ -68,7 +68,7 @@ class FleetProgress:
             self.outcomes[event["cell"]] = _message(event)
         elif kind == "end":
             self.ended = now
-            self.outcomes.update({cell: "" for cell in event["done"]}, **dict(event["failed"]))
+            self.outcomes.update(dict.fromkeys(event["done"], ""), **dict(event["failed"]))
             self.state = "failed" if self.failures and event["status"] != "stopped" else event["status"]
 
     def _on_epoch(self, event: dict[str, Any], now: float) -> None:

@@ -107,7 +107,7 @@ def _side_is_known(side: str, path: Path, ground: Ground, findings: Findings) ->
     known = name in names
     if not known and table.members(name):
         findings.add(path, f"{shown(name)} is a grid; name one of its members: {enumerated(table.members(name), 4)}")
-    elif not known and not table.may_be_lost(name):
+    elif not known and names and not table.may_be_lost(name):
         findings.unknown(path, f"{shown(name)} is no variant of the suite", name, names)
     return (metric is None or _is_compared(metric, path, ground, findings)) and known
 

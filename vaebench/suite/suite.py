@@ -99,6 +99,17 @@ class Suite:
         del content["file"]
         return content
 
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Suite":
+        """The suite that `to_json` wrote."""
+        variants = [
+            Variant(**{**variant, "on": None if variant["on"] is None else tuple(variant["on"])})
+            for variant in content["variants"]
+        ]
+        contrasts = [Contrast(**contrast) for contrast in content["contrasts"]]
+        lists = {name: tuple(content[name]) for name in ("datasets", "seeds", "metrics")}
+        return cls(**{**content, **lists, "variants": tuple(variants), "contrasts": tuple(contrasts)})
+
 
 def split_side(text: str) -> tuple[str, str | None]:
     """`vae` → ("vae", None), `vae:elbo` → ("vae", "elbo")."""

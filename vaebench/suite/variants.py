@@ -8,7 +8,7 @@ from vaebench.catalog.catalog import KINDS, Catalog, complete
 from vaebench.catalog.parameters import shown
 from vaebench.suite.defaults import PATH as DEFAULTS
 from vaebench.suite.defaults import Defaults, resolve_defaults
-from vaebench.suite.drafts import Draft, EntryDrafts, Given, Place
+from vaebench.suite.drafts import Draft, EntryDrafts, Place
 from vaebench.suite.expansion import Impossible, compose
 from vaebench.suite.grids import Member, count, is_gridded, lay_open
 from vaebench.suite.mistakes import Findings, Path, dotted, enumerated, nearest
@@ -234,7 +234,8 @@ def _pairs(
         if fits:
             _check_handed_on(draft, fits, composed, findings)
     for reasons, names in homeless.items():
-        findings.add(entry.path, f"{enumerated(names, 2)} fits no data set of the suite: {reasons}")
+        fit = "fits" if len(names) == 1 else "fit"
+        findings.add(entry.path, f"{enumerated(names, 2)} {fit} no data set of the suite: {reasons}")
     return pairs
 
 
@@ -271,18 +272,19 @@ def _check_handed_on(
 
 def _check_reach(defaults: Defaults, table: VariantTable, catalog: Catalog, findings: Findings) -> None:
     """A default that reaches no variant says something that is not so."""
-    composed = [compose(variant, source, catalog) for variant, source in table.pairs]
-    compositions = [made for made in composed if isinstance(made, dict)]
     for kind, name in defaults.names.items():
-        if all(made[kind]["name"] != name.value for made in compositions):
+        if all(variant.composition[kind]["name"] != name.value for variant in table.variants):
             findings.add(name.path or DEFAULTS, f"reaches no variant: none has the {kind} {name.value}")
     for place, given in defaults.values.items():
-        if place[0] in KINDS and not any(_has(made, place, defaults) for made in compositions):
+        if place[0] in KINDS and not any(_has(*pair, place, defaults, catalog) for pair in table.pairs):
             whose = f"{place[0]} {defaults.names[place[0]].value}" if place[0] in defaults.names else place[0]
             findings.add(given.path or DEFAULTS, f"reaches no variant: no {whose} among them has it")
 
 
-def _has(composition: dict[str, Any], place: Place, defaults: Defaults) -> bool:
+def _has(variant: Variant, source: str, place: Place, defaults: Defaults, catalog: Catalog) -> bool:
+    """Does a default for `place` say something about the variant, once the view has resolved its likelihood?"""
     kind, parameter = place
-    named = defaults.names.get(kind, Given(composition[kind]["name"]))
-    return parameter in composition[kind] and composition[kind]["name"] == named.value
+    if kind in defaults.names and variant.composition[kind]["name"] != defaults.names[kind].value:
+        return False
+    composed = compose(variant, source, catalog)
+    return isinstance(composed, dict) and parameter in composed[kind]

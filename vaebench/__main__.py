@@ -1,0 +1,5 @@
+"""`python -m vaebench`"""
+
+from vaebench.cli import main
+
+main()

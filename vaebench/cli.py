@@ -1,0 +1,244 @@
+"""The command line: parse, call one function of vaebench.project, print."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vaebench import __version__
+
+COMPLETE, INTERNAL, WRONG_INPUT, INCOMPLETE, NOTHING_MATCHED, INTERRUPTED = 0, 1, 2, 3, 5, 130
+
+app = typer.Typer(
+    name="vaebench",
+    help="Train every variant of the variational autoencoder under one recipe, score all of them alike, and compare.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data = typer.Typer(help="The files of MNIST and its relatives.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+FILE_ERRORS = ("PermissionError", "NotADirectoryError", "FileExistsError", "IsADirectoryError")
+"""What the operating system says of a results folder that cannot be used."""
+
+SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a shipped suite.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="Run with seeds 0 … N−1 in place of the suite's.")]
+Only = Annotated[str | None, typer.Option("--only", metavar="GLOB", help="Only matching dataset/view/variant.")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option("--data-root", help="Folder with MNIST/raw/… as torchvision lays it out; else VAEBENCH_DATA."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SuiteFolderArgument = Annotated[Path, typer.Argument(metavar="DIR/SUITE", help="The suite's folder in the results.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    suite: SuiteArgument,
+    results: Results = Path("runs"),
+    device: Device = "auto",
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Fleets at a time.")] = None,
+    seeds: Seeds = None,
+    only: Only = None,
+    data_root: DataRoot = None,
+    timeout: Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds that a fleet may take.")] = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take up failed cells again.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Train everything again.")] = False,
+    keep_stale: Annotated[bool, typer.Option("--keep-stale", help="Reuse what older sources made, marked.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="In this process, with tracebacks.")] = False,
+) -> None:
+    """Train what is missing or stale, score it, and write leaderboard and report."""
+    from vaebench import cli_view, project
+    from vaebench.engines.planning import Policy
+
+    settings = project.Settings(
+        results=results,
+        device=device,
+        workers=workers,
+        data_root=data_root,
+        policy=Policy(force=force, retry_failed=retry_failed, keep_stale=keep_stale, only=only),
+        timeout=timeout,
+        fail_fast=fail_fast,
+        debug=debug,
+    )
+    console = cli_view.console()
+    started = time.monotonic()
+    loaded = project.load_suite(suite, seeds=seeds)
+    outcome = project.run(loaded, settings, cli_view.view_for(console))
+    cli_view.print_leaderboard(console, outcome)
+    cli_view.print_summary(console, outcome, time.monotonic() - started)
+    if outcome.outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(COMPLETE if outcome.is_complete else INCOMPLETE)
+
+
+@app.command()
+def plan(
+    suite: SuiteArgument,
+    results: Results = Path("runs"),
+    device: Device = "auto",
+    seeds: Seeds = None,
+    only: Only = None,
+    data_root: DataRoot = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="As in run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="As in run.")] = False,
+    keep_stale: Annotated[bool, typer.Option("--keep-stale", help="As in run.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What would run, what is cached or stale and why; touches nothing."""
+    from vaebench import cli_view, project
+    from vaebench.engines.planning import Policy
+
+    policy = Policy(force=force, retry_failed=retry_failed, keep_stale=keep_stale, only=only)
+    settings = project.Settings(results=results, device=device, data_root=data_root, policy=policy)
+    made = project.plan(project.load_suite(suite, seeds=seeds), settings)
+    if as_json:
+        print(json.dumps(made.to_json(), indent=1, ensure_ascii=False))
+    else:
+        cli_view.print_plan(cli_view.console(), made)
+
+
+@app.command()
+def check(suite: SuiteArgument) -> None:
+    """Every mistake in a suite file at once."""
+    from vaebench import project
+
+    loaded = project.load_suite(suite)
+    pairs = f"{len(loaded.variants)} variants on {len(loaded.datasets)} data set views, {len(loaded.seeds)} seeds"
+    print(f"{loaded.file}: no mistakes; {pairs}")
+
+
+@app.command()
+def status(folder: SuiteFolderArgument, as_json: AsJson = False) -> None:
+    """How far a suite is, told from its files, from any shell."""
+    from vaebench import cli_view, project
+
+    found = project.status(folder)
+    if as_json:
+        fleets = [{**fleet.content, "running": fleet.is_running} for fleet in found.fleets]
+        content = {"suite": found.suite, "counts": found.counts, "failures": found.failures, "fleets": fleets}
+        print(json.dumps(content, indent=1, ensure_ascii=False))
+    else:
+        cli_view.print_status(cli_view.console(), found)
+
+
+@app.command(name="list")
+def list_(
+    kind: Annotated[str, typer.Argument(metavar="variants|datasets|metrics|recipes|suites")], as_json: AsJson = False
+) -> None:
+    """One per line: name and title."""
+    from vaebench import project
+
+    found = project.listing(kind)
+    if as_json:
+        print(json.dumps([{"name": name, "title": title} for name, title in found.items()], ensure_ascii=False))
+        return
+    width = max(len(name) for name in found)
+    for name, title in found.items():
+        print(f"{name:{width}}  {title}")
+
+
+@app.command()
+def describe(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: AsJson = False) -> None:
+    """What a variant, data set, metric, recipe or part is."""
+    from vaebench import cli_view, project
+
+    found = project.describe(name)
+    if as_json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        cli_view.print_description(cli_view.console(), found)
+
+
+@app.command()
+def report(
+    folder: SuiteFolderArgument,
+    templates: Annotated[
+        Path | None, typer.Option("--templates", help="Folder whose templates take the place of the shipped ones.")
+    ] = None,
+) -> None:
+    """Write leaderboard, runs, contrasts and report anew from the records."""
+    from vaebench import project
+
+    print(project.report(folder, templates).report)
+
+
+@data.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="DATASET")],
+    to: Annotated[Path | None, typer.Option("--to", help="Root folder to write into; else vaebench's own.")] = None,
+) -> None:
+    """Download a data set by torchvision's class, and check it."""
+    from vaebench import project
+
+    print(f"{name}: complete in {project.fetch_data(name, to)}")
+
+
+@data.command()
+def verify(name: Annotated[str, typer.Argument(metavar="DATASET")], data_root: DataRoot = None) -> None:
+    """Check the files of a data set by their content."""
+    from vaebench import project
+
+    root = project.data_root(project.Settings(data_root=data_root))
+    project.verify_data(name, root)
+    print(f"{name}: every file is as it should be")
+
+
+def main() -> None:
+    """Run a command; every way it can end has its exit code, and wrong input is never a traceback."""
+    from click.exceptions import Abort, ClickException
+
+    try:
+        code = app(standalone_mode=False)
+    except ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = COMPLETE
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        code, message = _ending(error)
+        print(message, file=sys.stderr)
+    sys.exit(code or COMPLETE)
+
+
+def _ending(error: Exception) -> tuple[int, str]:
+    """Exit code and message of an error: the user's are known by class, the rest is ours."""
+    known: Mapping[str, Callable[[Any], tuple[int, str]]] = {
+        "SuiteError": lambda error: (WRONG_INPUT, "\n".join(str(mistake) for mistake in error.mistakes)),
+        "NothingMatched": lambda error: (NOTHING_MATCHED, str(error)),
+        **dict.fromkeys(("StoreError", "UnknownName", "DataError", "ReportError"), lambda e: (WRONG_INPUT, str(e))),
+        **dict.fromkeys(FILE_ERRORS, lambda e: (WRONG_INPUT, f"{e.filename}: {e.strerror}")),
+    }
+    if type(error).__name__ in known:
+        return known[type(error).__name__](error)
+    hint = "this is a mistake of vaebench's; `vaebench run … --debug` shows where"
+    return INTERNAL, f"internal error: {type(error).__name__}: {error} ({hint})"

@@ -1,0 +1,215 @@
+"""What a person sees while a suite runs: a live table in a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from vaebench.engines.planning import Plan
+from vaebench.engines.progress import FleetProgress, Progress
+from vaebench.project import Run, Status, View
+
+FAILURES_SHOWN = 10
+LEAST_COLUMNS = 3
+"""Of a leaderboard: rank, variant, and the metric that ranks."""
+LINE_SECONDS = 15.0
+"""A fleet says how far it is at most that often where there is no terminal."""
+
+
+def view_for(console: Console) -> View:
+    return LiveView(console) if console.is_terminal else LineView(console)
+
+
+def duration(seconds: float) -> str:
+    """42 s, 3 min 5 s, 2 h 10 min"""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def title(fleet: FleetProgress) -> str:
+    """Which models a fleet makes: `digits/binary  vae, beta-vae`"""
+    return f"{fleet.source}  {', '.join(fleet.variants)}"
+
+
+def planned(plan: Plan) -> str:
+    """The plan in a line: what is trained, scored, cached."""
+    words = {"train": "to train", "stale": "stale", "score": "to score", "cached": "cached", "failed": "failed before"}
+    counts = ", ".join(f"{plan.counts[state]} {word}" for state, word in words.items() if plan.counts.get(state))
+    estimate = f", about {duration(plan.seconds)} of training" if plan.seconds else ""
+    return f"{plan.suite.name}: {len(plan.cells)} cells ({counts}) in {len(plan.jobs)} fleets{estimate}"
+
+
+class LineView(View):
+    """A line when a fleet starts, now and then while it trains, and when it ends; no control characters."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.said: dict[str, float] = {}
+
+    def begin(self, plan: Plan, progress: Progress) -> None:
+        self.progress = progress
+        say(self.console, planned(plan))
+
+    def update(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "stopping":
+            say(self.console, f"stopping: {event['why']}; what is finished stays")
+        fleet = self.progress.fleets.get(event.get("fleet", ""))
+        if fleet is None:
+            return
+        now = time.monotonic()
+        due = now - self.said.get(fleet.fleet, now - LINE_SECONDS + 5.0) >= LINE_SECONDS
+        if event["event"] in ("start", "end") or (event["event"] in ("epoch", "scoring") and due):
+            self.said[fleet.fleet] = now
+            say(self.console, f"{title(fleet)}: {_place(fleet)}")
+        else:
+            self.said.setdefault(fleet.fleet, now)
+
+
+class LiveView(View):
+    """One row a fleet at work, and what is done, waiting and failed."""
+
+    def __init__(self, console: Console) -> None:
+        self.live = Live(console=console, refresh_per_second=4, get_renderable=self.table, transient=True)
+
+    def begin(self, plan: Plan, progress: Progress) -> None:
+        self.plan, self.progress = plan, progress
+        self.live.start()
+
+    def update(self, event: Mapping[str, Any]) -> None:
+        """The table is drawn from the state, at its own pace."""
+
+    def end(self) -> None:
+        self.live.stop()
+
+    def table(self) -> Table | str:
+        if not hasattr(self, "progress"):
+            return ""
+        table = Table(title=planned(self.plan), title_justify="left", caption=self._caption(), caption_justify="left")
+        for name in ("data", "variants", "members", "at", "model-epochs/s", "left"):
+            table.add_column(name, justify="right" if name in ("members", "model-epochs/s", "left") else "left")
+        for fleet in self.progress.running:
+            speed, left = fleet.model_epochs_a_second, fleet.seconds_left
+            table.add_row(
+                fleet.source,
+                ", ".join(fleet.variants),
+                str(fleet.members or fleet.cells),
+                _place(fleet),
+                f"{speed:.1f}" if speed else "",
+                duration(left) if left is not None else "",
+            )
+        return table
+
+    def _caption(self) -> str:
+        state = self.progress
+        parts = [f"{state.done} cells done", f"{state.waiting} fleets waiting"]
+        parts += [f"{state.failed} cells failed"] if state.failed else []
+        parts += [f"stopping: {state.stopping}"] if state.stopping else []
+        return ", ".join(parts)
+
+
+def _place(fleet: FleetProgress) -> str:
+    """How far a fleet is, in words."""
+    if fleet.state == "training" and fleet.epoch:
+        return f"epoch {fleet.epoch} of {fleet.epochs}"
+    if fleet.state == "training":
+        return f"training {fleet.members} models"
+    if fleet.state == "scoring":
+        return f"scoring {fleet.scoring}".rstrip()
+    if fleet.ended:
+        failed = f", {len(fleet.failures)} failed" if fleet.failures else ""
+        return f"{fleet.state} in {duration(fleet.ended - fleet.started)}{failed}"
+    return fleet.state
+
+
+def print_leaderboard(console: Console, run: Run) -> None:
+    """The rankings, with as many metrics as the width has room for: what leaderboard.csv holds in full."""
+    from tabulate import tabulate
+
+    from vaebench.reporting.sections import terminal_table
+
+    for heading, columns, rows in terminal_table(run.plan.suite, run.leaderboard.table):
+        shown = len(columns)
+        text = ""
+        while shown >= LEAST_COLUMNS:
+            cut = [row[:shown] for row in rows]
+            text = tabulate(cut, columns[:shown], "simple", disable_numparse=True, stralign="right")
+            if max(map(len, text.splitlines())) <= console.width:
+                break
+            shown -= 1
+        say(console, f"\n{heading}\n{text}")
+    say(console, "")
+
+
+def print_summary(console: Console, run: Run, seconds: float) -> None:
+    counts = run.plan.counts
+    parts = [f"{len(run.outcome.done)} cells done now", f"{counts.get('cached', 0)} of {len(run.plan.cells)} complete"]
+    parts += [f"{counts['failed']} failed"] if counts.get("failed") else []
+    lead = "interrupted; run the same command again to go on" if run.outcome.interrupted else "finished"
+    say(console, f"{lead}: {', '.join(parts)}, in {duration(seconds)}")
+    for cell, message in run.outcome.failed[:FAILURES_SHOWN]:
+        say(console, f"failed: {cell}: {message}")
+    if len(run.outcome.failed) > FAILURES_SHOWN:
+        say(console, f"… and {len(run.outcome.failed) - FAILURES_SHOWN} more; see the report")
+    say(console, f"leaderboard: {run.folder.leaderboard}")
+    say(console, f"report:      {run.folder.report}")
+
+
+def print_plan(console: Console, plan: Plan) -> None:
+    say(console, planned(plan))
+    reasons = Counter(
+        (cell.decision.state, cell.decision.why) for cell in plan.selected if cell.decision.state != "cached"
+    )
+    for (state, why), count in sorted(reasons.items()):
+        say(console, f"  {count} {state}: {why}" if why else f"  {count} {state}")
+    for job in plan.jobs:
+        train = sum(work.train for work in job.cells)
+        what = f"{train} to train for {job.epochs} epochs" if train else "only to score"
+        say(console, f"fleet {job.fleet}: {job.cells[0].cell.source}  {', '.join(plan.variants(job))}: {what}")
+    for pair in plan.impossible:
+        say(console, f"not planned: {pair.variant} on {pair.source}: {pair.reason}")
+
+
+def print_status(console: Console, status: Status) -> None:
+    counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
+    say(console, f"{status.suite}: {counts}")
+    for fleet in status.fleets:
+        say(console, f"{fleet.content['source']}  {', '.join(fleet.content['variants'])}: {fleet.sentence()}")
+    for why, count in status.failures.items():
+        say(console, f"failed in {count} {'cell' if count == 1 else 'cells'}: {why}")
+
+
+def print_description(console: Console, entries: list[dict[str, Any]]) -> None:
+    for entry in entries:
+        say(console, f"{entry['what']} {entry['name']}")
+        for name, value in entry.items():
+            if name not in ("what", "name"):
+                _print_field(console, name, value, 1)
+
+
+def _print_field(console: Console, name: str, value: Any, depth: int) -> None:
+    indent = "  " * depth
+    if isinstance(value, Mapping):
+        say(console, f"{indent}{name}:")
+        for inner, content in value.items():
+            _print_field(console, inner, content, depth + 1)
+    else:
+        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        say(console, f"{indent}{name}: {text}")
+
+
+def say(console: Console, line: str) -> None:
+    """A line as it is: not wrapped, not coloured, markup in it left alone."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def console() -> Console:
+    return Console(file=sys.stdout)

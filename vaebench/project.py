@@ -1,0 +1,367 @@
+"""vaebench as Python functions, one for each thing that can be done; the command line calls these and prints.
+
+Nothing here imports torch before something trains or is scored.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vaebench.catalog.catalog import load_catalog
+from vaebench.engines import planning
+from vaebench.engines.local import LocalEngine, Outcome
+from vaebench.engines.planning import Plan, Policy
+from vaebench.engines.progress import FleetStatus, Progress, ProgressFiles, read_progress
+from vaebench.store.files import StoreError, read_json, write_json
+from vaebench.store.folders import ResultsFolder, SuiteFolder
+from vaebench.suite.loading import load_suite, load_suite_mapping
+from vaebench.suite.mistakes import enumerated, nearest
+from vaebench.suite.suite import Suite
+
+if TYPE_CHECKING:
+    from vaebench.models.contract import LatentVariableModel
+    from vaebench.reporting.leaderboard import Leaderboard
+    from vaebench.store.record import MetricValue
+
+PACKAGES = ("vaebench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
+
+
+class NothingMatched(Exception):
+    """A pattern that selects no cell."""
+
+
+class UnknownName(Exception):
+    """A name that is nothing in the catalog; the message names the nearest."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and how a suite is run; the defaults are those of the command line."""
+
+    results: Path = Path("runs")
+    device: str = "auto"
+    workers: int | None = None
+    """Fleets at a time; None: as many as there are cores, one where a GPU computes."""
+    data_root: Path | None = None
+    """Folder in torchvision's layout; None: VAEBENCH_DATA, else vaebench's own, into which data are fetched."""
+    policy: Policy = field(default_factory=Policy)
+    timeout: float | None = None
+    fail_fast: bool = False
+    debug: bool = False
+
+
+class View:
+    """Somebody who watches a run; this one looks away."""
+
+    def begin(self, plan: Plan, progress: Progress) -> None:
+        """Before the first fleet starts."""
+
+    def update(self, event: Mapping[str, Any]) -> None:
+        """After `progress` has taken in an event."""
+
+    def end(self) -> None:
+        """After the last one."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run has left."""
+
+    plan: Plan
+    outcome: Outcome
+    leaderboard: "Leaderboard"
+    folder: SuiteFolder
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every cell that the run selected has all its numbers."""
+        return all(planned.decision.state == "cached" for planned in self.plan.selected)
+
+
+def plan(suite: str | Path | Suite, settings: Settings | None = None) -> Plan:
+    """What would run, and why; touches nothing."""
+    settings = settings or Settings()
+    made = planning.plan(
+        suite if isinstance(suite, Suite) else load_suite(suite),
+        ResultsFolder(settings.results),
+        settings.policy,
+        settings.device,
+        str(root) if (root := data_root(settings)) else None,
+    )
+    if not made.selected:
+        raise NothingMatched(f"--only {settings.policy.only!r} matches none of the {len(made.cells)} planned cells")
+    return made
+
+
+def run(
+    suite: str | Path | Mapping[str, Any] | Suite, settings: Settings | None = None, view: View | None = None
+) -> Run:
+    """Train what is missing or stale, score it, and write leaderboard, runs, contrasts and report."""
+    settings, view = settings or Settings(), view or View()
+    if isinstance(suite, Mapping):
+        suite = load_suite_mapping(suite)
+    made = plan(suite, settings)
+    results, folder = ResultsFolder(settings.results), ResultsFolder(settings.results).suite(made.suite.name)
+    if made.jobs:
+        check_data(made.suite, settings)
+    write_json(folder.plan, made.to_json())
+    write_json(folder.lock, lock(made.suite, settings))
+    outcome = _perform(made, settings, results, folder, view)
+    leaderboard = render(made.suite, results, settings)
+    after = planning.plan(made.suite, results, Policy(keep_stale=True, only=settings.policy.only), settings.device)
+    return Run(after, outcome, leaderboard, folder)
+
+
+def _perform(made: Plan, settings: Settings, results: ResultsFolder, folder: SuiteFolder, view: View) -> Outcome:
+    engine = LocalEngine(
+        workers=settings.workers or default_workers(settings.device),
+        timeout=settings.timeout,
+        fail_fast=settings.fail_fast,
+        debug=settings.debug,
+    )
+    progress = Progress(made)
+    files = ProgressFiles(folder, progress)
+
+    def listen(event: dict[str, Any]) -> None:
+        progress.apply(event)
+        files.update(event)
+        view.update(event)
+
+    view.begin(made, progress)
+    try:
+        return engine.run(made, results, listen)
+    finally:
+        view.end()
+
+
+def render(suite: Suite, results: ResultsFolder, settings: Settings, templates: Path | None = None) -> "Leaderboard":
+    """Write leaderboard, runs, contrasts and report from the records alone."""
+    from vaebench.reporting.leaderboard import Leaderboard
+    from vaebench.reporting.write import write_all
+
+    source = suite.file if suite.file is not None else suite.name
+    write_all(suite, results, {"command": f"vaebench run {source}"}, templates)
+    return Leaderboard.read(results.suite(suite.name).leaderboard)
+
+
+def report(path: Path, templates: Path | None = None) -> SuiteFolder:
+    """Render a suite's folder anew from its records and its lock file."""
+    folder, suite = opened(path)
+    render(suite, ResultsFolder(path.parent), Settings(), templates)
+    return folder
+
+
+def opened(path: Path) -> tuple[SuiteFolder, Suite]:
+    """A suite's folder, and the suite as it was run last."""
+    folder = SuiteFolder(path)
+    if not folder.lock.exists():
+        raise StoreError(f"{path}: no folder of a suite ({folder.lock.name} is missing); give DIR/SUITE")
+    return folder, Suite.from_json(read_json(folder.lock)["suite"])
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a suite is, from files alone."""
+
+    suite: str
+    counts: dict[str, int]
+    """done, failed, open."""
+    failures: dict[str, int]
+    """What went wrong → in how many cells."""
+    fleets: list[FleetStatus]
+
+
+def status(path: Path) -> Status:
+    """Told from plan.json, the records, and what running workers have said; works from any shell."""
+    folder = SuiteFolder(path)
+    if not folder.plan.exists():
+        raise StoreError(f"{path}: no folder of a suite ({folder.plan.name} is missing); give DIR/SUITE")
+    planned, results = read_json(folder.plan), ResultsFolder(path.parent)
+    counts, failures = {"done": 0, "failed": 0, "open": 0}, dict[str, int]()
+    for cell in planned["cells"]:
+        state, why = _state_of(cell, results)
+        counts[state] += 1
+        if why:
+            failures[why] = failures.get(why, 0) + 1
+    fleets = read_progress(folder, [fleet["fleet"] for fleet in planned["fleets"]])
+    return Status(planned["suite"], counts, failures, fleets)
+
+
+def _state_of(cell: Mapping[str, Any], results: ResultsFolder) -> tuple[str, str]:
+    """done, failed or open, and what went wrong."""
+    record = results.cell(cell["cell"]).read_record()
+    if record is None or record.fingerprints != cell["fingerprints"]:
+        return "open", ""
+    if record.failure is not None:
+        return "failed", f"{record.failure.kind}: {record.failure.message}"
+    answered = {value.request.key: value for value in record.metrics}
+    if any(key not in answered for key in cell["wanted"]):
+        return "open", ""
+    failed = [answered[key] for key in cell["wanted"] if answered[key].status == "failed"]
+    if failed:
+        return "failed", f"{failed[0].metric}: {failed[0].note}"
+    return "done", ""
+
+
+def evaluate(
+    model: "LatentVariableModel",
+    dataset: str,
+    metrics: Sequence[str] = ("elbo", "log_likelihood", "kl"),
+    seed: int = 0,
+    budget: str = "quick",
+    data_root: Path | None = None,
+) -> dict[str, "MetricValue"]:
+    """What a suite would report of `model` on a data set view such as `mnist/binary`: column → value.
+
+    `model` keeps the contract of vaebench.models.contract, whoever trained it.
+    """
+    from vaebench.metrics.evaluation import evaluate_model
+    from vaebench.store.record import MetricRequest
+    from vaebench.suite.expansion import not_applicable
+
+    catalog = load_catalog()
+    for kind, name, valid in (("data set view", dataset, catalog.sources), ("budget", budget, catalog.budgets)):
+        _known(kind, name, valid)
+    families = []
+    for metric in metrics:
+        _known("metric", metric, (*catalog.metrics, *catalog.columns))
+        reason = not_applicable(metric, None, dataset)
+        if reason is not None:
+            raise UnknownName(f"{metric}: {reason}")
+        families.append(catalog.metric_of(metric))
+    requests = [
+        MetricRequest(
+            metric.name, {} if metric.cost else {**catalog.budgets[budget][metric.name], "split": "test", "seed": seed}
+        )
+        for metric in dict.fromkeys(families)
+    ]
+    values = evaluate_model(model, dataset, requests, _root(data_root))
+    return {value.metric: value for value in values}
+
+
+LISTED: dict[str, Callable[[], Mapping[str, str]]] = {
+    "variants": lambda: {name: entry.mapping["title"] for name, entry in load_catalog().variants.items()},
+    "datasets": lambda: {name: entry.title for name, entry in load_catalog().datasets.items()},
+    "metrics": lambda: {name: entry.title for name, entry in load_catalog().metrics.items()},
+    "recipes": lambda: load_catalog().recipe_titles,
+    "suites": lambda: _suite_titles(),
+}
+"""What can be listed → name and title of each."""
+
+
+def listing(kind: str) -> Mapping[str, str]:
+    _known("list", kind, LISTED)
+    return LISTED[kind]()
+
+
+def describe(name: str) -> list[dict[str, Any]]:
+    """Everything in the catalog that has this name."""
+    from vaebench.catalog import describe as descriptions
+
+    found = descriptions.describe(load_catalog(), name)
+    if not found:
+        _known("such thing:", name, descriptions.names(load_catalog()))
+    return found
+
+
+def _suite_titles() -> dict[str, str]:
+    from vaebench.suite.loading import shipped
+
+    return {name: load_suite(path).description for name, path in shipped().items()}
+
+
+def _known(kind: str, name: str, valid: Any) -> None:
+    if name not in valid:
+        near = nearest(name, valid)
+        hint = f"did you mean {near!r}?" if near else f"valid: {enumerated(valid, 20)}"
+        raise UnknownName(f"no {kind} {name!r}; {hint}")
+
+
+def data_root(settings: Settings) -> Path | None:
+    """The user's data folder: the setting, else VAEBENCH_DATA."""
+    return _root(settings.data_root)
+
+
+def _root(given: Path | None) -> Path | None:
+    named = given or (Path(os.environ["VAEBENCH_DATA"]) if os.environ.get("VAEBENCH_DATA") else None)
+    return named.expanduser().resolve() if named else None
+
+
+def file_datasets(suite: Suite) -> list[str]:
+    """The data sets of a suite that are read from files."""
+    datasets = load_catalog().datasets
+    names = dict.fromkeys(source.partition("/")[0] for source in suite.datasets)
+    return [name for name in names if datasets[name].implementation.startswith("vaebench.data.mnist:")]
+
+
+def check_data(suite: Suite, settings: Settings) -> None:
+    """Refuse missing or wrong data files before anything trains; fetch those that vaebench keeps itself."""
+    for name in file_datasets(suite):
+        verify_data(name, data_root(settings), fetch=True)
+
+
+def verify_data(name: str, root: Path | None, fetch: bool = False) -> None:
+    """Raise DataError with one line for each file that is not right."""
+    from vaebench.data import mnist
+
+    _known("data set that is read from files:", name, mnist.FILES)
+    if root is None and fetch:
+        mnist.ensure(name)
+    mistakes = mnist.verify(name, root)
+    if mistakes:
+        raise mnist.DataError("\n".join(mistakes))
+
+
+def fetch_data(name: str, root: Path | None) -> Path:
+    """Download a data set into `root` (None: vaebench's own folder), and check it; the folder it lies in."""
+    from vaebench.data import mnist
+
+    _known("data set that is read from files:", name, mnist.FILES)
+    where = root or mnist.own_root()
+    mnist.fetch(name, where)
+    verify_data(name, where)
+    return mnist.folder(name, where)
+
+
+def default_workers(device: str) -> int:
+    """One for each core, with one thread each; one where a GPU computes."""
+    has_gpu = device.startswith("cuda") or (device == "auto" and shutil.which("nvidia-smi") is not None)
+    return 1 if has_gpu else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def lock(suite: Suite, settings: Settings) -> dict[str, Any]:
+    """What a rerun needs to know: the suite as it was understood, versions, device, git state, data."""
+    return {
+        "suite": suite.to_json(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "device": settings.device,
+        "git": git_state(Path.cwd()),
+        "data": {name: str(data_root(settings) or "vaebench's own") for name in file_datasets(suite)},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit, and whether the work tree differs from it; None outside a repository."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
