@@ -51,6 +51,7 @@ def _main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an internal error.")] = False,
 ) -> None:
     pass
 
@@ -210,14 +211,9 @@ def verify(name: Annotated[str, typer.Argument(metavar="DATASET")], data_root: D
 
 def main() -> None:
     """Run a command; every way it can end has its exit code, and wrong input is never a traceback."""
-    from click.exceptions import Abort, ClickException
-
     try:
         code = app(standalone_mode=False)
-    except ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
@@ -226,12 +222,19 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         code, message = _ending(error)
-        print(message, file=sys.stderr)
+        if message:
+            print(message, file=sys.stderr)
     sys.exit(code or COMPLETE)
 
 
 def _ending(error: Exception) -> tuple[int, str]:
-    """Exit code and message of an error: the user's are known by class, the rest is ours."""
+    """Exit code and message of an error: the user's are known by class, the rest is ours.
+
+    typer comes with click in some versions and with its own copy in others; its errors show themselves in both.
+    """
+    if hasattr(error, "show") and hasattr(error, "exit_code"):
+        error.show()
+        return error.exit_code, ""
     known: Mapping[str, Callable[[Any], tuple[int, str]]] = {
         "SuiteError": lambda error: (WRONG_INPUT, "\n".join(str(mistake) for mistake in error.mistakes)),
         "NothingMatched": lambda error: (NOTHING_MATCHED, str(error)),
@@ -240,5 +243,5 @@ def _ending(error: Exception) -> tuple[int, str]:
     }
     if type(error).__name__ in known:
         return known[type(error).__name__](error)
-    hint = "this is a mistake of vaebench's; `vaebench run … --debug` shows where"
+    hint = "a mistake of vaebench's; `vaebench --debug …` shows where"
     return INTERNAL, f"internal error: {type(error).__name__}: {error} ({hint})"

@@ -80,8 +80,9 @@ class Run:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every cell that the run selected has all its numbers."""
-        return all(planned.decision.state == "cached" for planned in self.plan.selected)
+        """Whether every cell that the run selected has all its numbers, be they of older sources where those are kept."""
+        decisions = [planned.decision for planned in self.plan.selected]
+        return all(decision.state in ("cached", "stale") and not decision.has_work for decision in decisions)
 
 
 def plan(suite: str | Path | Suite, settings: Settings | None = None) -> Plan:
@@ -200,13 +201,11 @@ def _state_of(cell: Mapping[str, Any], results: ResultsFolder) -> tuple[str, str
         return "open", ""
     if record.failure is not None:
         return "failed", f"{record.failure.kind}: {record.failure.message}"
-    answered = {value.request.key: value for value in record.metrics}
-    if any(key not in answered for key in cell["wanted"]):
+    answers = [value for value in record.metrics if cell["wanted"].get(value.request.key) == value.fingerprint]
+    if not {value.request.key for value in answers} >= cell["wanted"].keys():
         return "open", ""
-    failed = [answered[key] for key in cell["wanted"] if answered[key].status == "failed"]
-    if failed:
-        return "failed", f"{failed[0].metric}: {failed[0].note}"
-    return "done", ""
+    failed = [f"{value.family}: {value.note}" for value in answers if value.status == "failed"]
+    return ("failed", failed[0]) if failed else ("done", "")
 
 
 def evaluate(

@@ -68,8 +68,8 @@ class View:
     title: str
     measure: str
     """`counting` or `density`: numbers on different measures never share a ranking."""
-    rank_by: str
-    """Metric that ranks a leaderboard of this view unless the suite says otherwise."""
+    rank_by: str | None = None
+    """Metric that ranks a leaderboard of this view unless the suite says otherwise; None: it is not ranked."""
     ranked_as: str | None = None
     """View whose entry in a suite's `rank_by` covers this one too."""
 

@@ -56,7 +56,7 @@ def _in_datasets_and_views(catalog: "Catalog") -> Iterator[str]:
         if dataset.side is not None and dataset.side**2 != dataset.pixels:
             yield f"dataset {dataset.name}: {dataset.pixels} pixels are no square of side {dataset.side}"
     for view in catalog.views.values():
-        yield from _unknown(f"view {view.name}: rank_by", [view.rank_by], catalog.columns)
+        yield from _unknown(f"view {view.name}: rank_by", [view.rank_by] if view.rank_by else [], catalog.columns)
         yield from _unknown(f"view {view.name}: ranked_as", [view.ranked_as] if view.ranked_as else [], catalog.views)
         yield from _unknown(f"view {view.name}: measure", [view.measure], MEASURES)
 

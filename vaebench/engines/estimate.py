@@ -17,8 +17,6 @@ def estimate_seconds(jobs: Sequence[Job], records: Iterable[Record]) -> float | 
 
 
 def seconds_per_model_epoch(record: Record) -> float | None:
-    """Fleet seconds / (members × epochs), where the record says all three."""
-    seconds, members, epochs = (record.training.get(name) for name in ("seconds", "members", "epochs"))
-    if not seconds or not members or not epochs:
-        return None
-    return seconds / (members * epochs)
+    """A model's share of its fleet's seconds / its epochs, where the record says both."""
+    seconds, epochs = record.training.get("seconds"), record.training.get("epochs")
+    return seconds / epochs if seconds and epochs else None

@@ -186,6 +186,8 @@ class _Crew:
             self._end(worker)
             return
         job = self.waiting.popleft()
+        for work in job.cells:
+            self.results.cell(work.cell.id).log.unlink(missing_ok=True)
         tell = _for_fleet(job, self.listener)
         self.assigned[worker] = _Assignment(job, stamps(job, self.results), time.monotonic(), tell)
         worker.send(job)
@@ -267,12 +269,10 @@ class _Crew:
             self._stop("a cell failed")
 
     def _keep_log(self, job: Job, text: str) -> None:
-        for work in job.cells:
+        """Add what was printed to each cell's log."""
+        for work in job.cells if text else ():
             path = self.results.cell(work.cell.id).log
-            if text:
-                write_text(path, text)
-            else:
-                path.unlink(missing_ok=True)
+            write_text(path, (path.read_text(encoding="utf-8") if path.exists() else "") + text)
 
     def _stop(self, why: str) -> None:
         """Ask the busy workers to stop; the others go at once."""

@@ -177,26 +177,28 @@ def decide(
     changed = changed_rooms(record.fingerprints, fingerprints)
     if changed and not policy.keep_stale:
         return Decision("stale", f"changed since it was trained: {', '.join(changed)}", True, wanted)
-    if record.status == "failed":
-        message = f"{record.failure.kind}: {record.failure.message}" if record.failure else "failed"
-        return (
-            Decision("train", f"retried after {message}", True, wanted)
-            if policy.retry_failed
-            else Decision("failed", message)
-        )
-    open_requests = _open_requests(record, wanted, metric_fingerprint, policy)
-    asked = tuple(request for requests in open_requests.values() for request in requests)
-    why = "; ".join(f"{', '.join(sorted({r.metric for r in rs}))} {word}" for word, rs in open_requests.items())
+    if record.failure and policy.retry_failed:
+        return Decision("train", f"retried after {record.failure.kind}", True, wanted)
+    if record.failure:
+        return Decision("failed", f"{record.failure.kind}: {record.failure.message}")
+    reasons = _open_requests(record, wanted, metric_fingerprint, policy)
+    asked = tuple(request for found in reasons.values() for request in found)
+    why = "; ".join(f"{', '.join(request.metric for request in found)} {word}" for word, found in reasons.items())
     if asked and not has_model:
-        return Decision("train", f"{why}; its model file is gone", True, wanted)
+        return Decision("train", f"{why}, and the model's file is gone", True, wanted)
     if changed:
-        return Decision("stale", f"kept although changed: {', '.join(changed)}", requests=asked)
+        return Decision("stale", f"kept although changed since it was trained: {', '.join(changed)}", requests=asked)
     if asked:
         return Decision("score", why, requests=asked)
-    failed = [answer for request in wanted for answer in record.answers(request) if answer.status == "failed"]
-    if failed:
-        return Decision("failed", "; ".join(f"{answer.metric}: {answer.note}" for answer in failed))
+    if problem := metric_problems(record, wanted):
+        return Decision("failed", problem)
     return Decision("cached")
+
+
+def metric_problems(record: Record, requests: Iterable[MetricRequest]) -> str:
+    """Which of the requested metrics failed, and why; empty where none did."""
+    failed = [answer for request in requests for answer in record.answers(request) if answer.status == "failed"]
+    return "; ".join(dict.fromkeys(f"{answer.family}: {answer.note}" for answer in failed))
 
 
 def _open_requests(

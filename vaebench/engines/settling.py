@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.engines.job import CellWork, Job
+from vaebench.engines.planning import metric_problems
 from vaebench.store.folders import CellFolder, ResultsFolder
 from vaebench.store.record import Failure, MetricRequest, MetricValue, Record
 
@@ -93,16 +94,9 @@ def _unanswered(record: Record, work: CellWork, job: Job) -> list[MetricRequest]
 
 
 def _outcome(work: CellWork, record: Record) -> Settled:
-    problem = _problem(work, record)
+    failure = record.failure
+    problem = f"{failure.kind}: {failure.message}" if failure else metric_problems(record, work.requests)
     return Settled(failed=((work.cell.id, problem),)) if problem else Settled(done=(work.cell.id,))
-
-
-def _problem(work: CellWork, record: Record) -> str:
-    """Why a cell counts as failed; empty where it does not."""
-    if record.status == "failed":
-        return f"{record.failure.kind}: {record.failure.message}" if record.failure else "failed"
-    failed = [answer for request in work.requests for answer in record.answers(request) if answer.status == "failed"]
-    return "; ".join(dict.fromkeys(f"{answer.family}: {answer.note}" for answer in failed))
 
 
 def _stamp(folder: CellFolder) -> Stamp:

@@ -2,8 +2,8 @@
 
 import csv
 import io
+import os
 import platform
-import socket
 import time
 import traceback
 from collections.abc import Callable
@@ -167,7 +167,7 @@ def environment(source: Source) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "host": socket.gethostname(),
+        "cores": os.cpu_count(),
         "device": str(device),
         "device_name": name,
         "threads": torch.get_num_threads(),

@@ -120,7 +120,7 @@ def resolve_ranking(
     defaults = {
         view: column
         for view in ground.views
-        if view not in asked and covers(scored, column := catalog.views[view].rank_by)
+        if view not in asked and (column := catalog.views[view].rank_by) and covers(scored, column)
     }
     ranking = {**defaults, **asked}
     return {view: ranking[view] for view in ground.views if view in ranking}, tuple(dict.fromkeys(asked.values()))
@@ -145,7 +145,8 @@ def _can_rank(column: str, views: list[str], path: Path, ground: Ground, finding
         findings.add(path, f"{column} ranks nothing: neither more nor less of it is better")
     elif family.density and described.unit == "nats" and unbounded:
         better = ground.catalog.views[unbounded[0]].rank_by
-        what = f"{column} is a density on the view {unbounded[0]}, which has no bound and is never ranked; use {better}"
+        what = f"{column} is a density on the view {unbounded[0]}, which has no bound and is never ranked"
+        what += f"; use {better}" if better else ""
         findings.add(path, what)
     elif reason is not None:
         findings.add(path, f"{column} applies to no variant of the suite: {reason}")
