@@ -65,6 +65,8 @@ class LineView(View):
         fleet = self.progress.fleets.get(event.get("fleet", ""))
         if fleet is None:
             return
+        if event["event"] == "restart":
+            say(self.console, f"{title(fleet)}: {event['why']}; going on from its last checkpoint")
         now = time.monotonic()
         due = now - self.said.get(fleet.fleet, now - LINE_SECONDS + 5.0) >= LINE_SECONDS
         if event["event"] in ("start", "end") or (event["event"] in ("epoch", "scoring") and due):

@@ -186,7 +186,7 @@ def status(path: Path) -> Status:
     planned, results = read_json(folder.plan), ResultsFolder(path.parent)
     counts, failures = {"done": 0, "failed": 0, "open": 0}, dict[str, int]()
     for cell in planned["cells"]:
-        state, why = _state_of(cell, results)
+        state, why = _state_of(cell, planned, results)
         counts[state] += 1
         if why:
             failures[why] = failures.get(why, 0) + 1
@@ -194,15 +194,20 @@ def status(path: Path) -> Status:
     return Status(planned["suite"], counts, failures, fleets)
 
 
-def _state_of(cell: Mapping[str, Any], results: ResultsFolder) -> tuple[str, str]:
+def _state_of(cell: Mapping[str, Any], planned: Mapping[str, Any], results: ResultsFolder) -> tuple[str, str]:
     """done, failed or open, and what went wrong."""
-    record = results.cell(cell["cell"]).read_record()
-    if record is None or record.fingerprints != cell["fingerprints"]:
+    record, keep_stale = results.cell(cell["cell"]).read_record(), planned["keep_stale"]
+    if record is None or not (keep_stale or record.fingerprints == cell["fingerprints"]):
         return "open", ""
     if record.failure is not None:
         return "failed", f"{record.failure.kind}: {record.failure.message}"
-    answers = [value for value in record.metrics if cell["wanted"].get(value.request.key) == value.fingerprint]
-    if not {value.request.key for value in answers} >= cell["wanted"].keys():
+    wanted, now = set(cell["wanted"]), planned["metric_fingerprints"]
+    answers = [
+        value
+        for value in record.metrics
+        if value.request.key in wanted and (keep_stale or value.fingerprint == now[value.family])
+    ]
+    if {value.request.key for value in answers} != wanted:
         return "open", ""
     failed = [f"{value.family}: {value.note}" for value in answers if value.status == "failed"]
     return ("failed", failed[0]) if failed else ("done", "")

@@ -5,7 +5,7 @@ import queue
 import signal
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from vaebench.catalog.implementation import implementation
 from vaebench.engines.job import Job
 from vaebench.engines.planning import Plan
 from vaebench.engines.process import Inbox, WorkerProcess, threads_per_worker
-from vaebench.engines.settling import Settled, Stamp, finished, settle, stamps
+from vaebench.engines.settling import Settled, Stamp, finished, remaining, settle, stamps
 from vaebench.engines.worker import PERFORM
 from vaebench.store.files import write_text
 from vaebench.store.folders import ResultsFolder
@@ -30,6 +30,8 @@ The engine's own events: `start` (fleet), `end` (fleet, status, done, failed), `
 TICK_SECONDS = 0.5
 START_SECONDS = 300
 """A worker that has not imported its modules by then never will."""
+DEATHS = 3
+"""Workers that a fleet may lose before it is recorded as failed; each goes on from the last one's checkpoints."""
 STOP_SECONDS = 60
 """How long workers have to come to a point where they can stop."""
 
@@ -149,6 +151,8 @@ class _Crew:
         self.workers: dict[WorkerProcess, float] = {}
         """Worker → when it was started."""
         self.assigned: dict[WorkerProcess, _Assignment] = {}
+        self.deaths: Counter[str] = Counter()
+        """Fleet → workers that died over it."""
         self.stop_asked: float | None = None
         self.handlers = {"end": self._on_end, "exit": self._on_exit, "garbage": self._on_garbage}
 
@@ -225,7 +229,22 @@ class _Crew:
             self._assign(worker)
 
     def _on_exit(self, worker: WorkerProcess, event: dict[str, Any]) -> None:
-        self._dismiss(worker, Failure("crash", f"the worker{self.assigned[worker].at} {worker.ending()}"))
+        """A worker that died costs its fleet the way since its last checkpoint; one that keeps dying, the fleet."""
+        assignment = self.assigned[worker]
+        fleet = assignment.job.fleet
+        self.deaths[fleet] += 1
+        if self.deaths[fleet] >= DEATHS or self.stop_asked:
+            self._dismiss(worker, Failure("crash", f"the worker{assignment.at} {worker.ending()}"))
+            return
+        assignment.tell({"event": "restart", "why": f"the worker{assignment.at} {worker.ending()}"})
+        del self.assigned[worker]
+        self.settled.append(finished(assignment.job, self.results, assignment.before))
+        if left := remaining(assignment.job, self.results, assignment.before):
+            self.waiting.appendleft(left)
+        else:
+            assignment.tell(_end_event("done", self.settled[-1]))
+        self._end(worker)
+        self._hire()
 
     def _on_garbage(self, worker: WorkerProcess, event: dict[str, Any]) -> None:
         text = f"the worker wrote something that is no event into its event stream: {event['text']!r}"

@@ -78,8 +78,6 @@ class PlannedCell:
             "cell": self.cell.id,
             "state": self.decision.state,
             "why": self.decision.why,
-            "train": self.decision.train and self.selected,
-            "requests": [request.key for request in self.decision.requests] if self.selected else [],
             "wanted": [request.key for request in self.wanted],
             "fingerprints": self.fingerprints,
         }
@@ -95,6 +93,9 @@ class Plan:
     jobs: tuple[Job, ...]
     seconds: float | None
     """About how long the training will take; None where nothing like it was trained before."""
+    metric_fingerprints: dict[str, str]
+    """Metric family → hash of its evaluator's sources as they are now."""
+    policy: Policy
 
     @property
     def counts(self) -> dict[str, int]:
@@ -130,6 +131,8 @@ class Plan:
                 for job in self.jobs
             ],
             "seconds": self.seconds,
+            "metric_fingerprints": self.metric_fingerprints,
+            "keep_stale": self.policy.keep_stale,
         }
 
 
@@ -158,7 +161,8 @@ def plan(
         cells.append(PlannedCell(planned.variant, cell, wanted, fingerprints, decision, selected))
     jobs = _jobs(cells, sources, device, data_root)
     seconds = estimate_seconds(jobs, [record for record in records.values() if record])
-    return Plan(suite, tuple(cells), tuple(expansion.impossible), jobs, seconds)
+    metrics = {family: sources.metric(family) for family in suite.families}
+    return Plan(suite, tuple(cells), tuple(expansion.impossible), jobs, seconds, metrics, policy)
 
 
 def decide(

@@ -1,7 +1,7 @@
 """After a job, however it ended: every one of its cells has a record, and what failed says why."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.engines.job import CellWork, Job
@@ -56,6 +56,19 @@ def finished(job: Job, results: ResultsFolder, before: dict[str, Stamp]) -> Sett
         and _stamp(results.cell(work.cell.id)) != before[work.cell.id]
         and (record.status == "failed" or not _unanswered(record, work, job))
     )
+
+
+def remaining(job: Job, results: ResultsFolder, before: dict[str, Stamp]) -> Job | None:
+    """The part of a job that its worker left undone when it died; what was trained is only to be scored."""
+    works = []
+    for work in job.cells:
+        folder = results.cell(work.cell.id)
+        record = folder.read_record()
+        if record is None or _stamp(folder) == before[work.cell.id]:
+            works.append(work)
+        elif record.status == "done" and (unanswered := _unanswered(record, work, job)):
+            works.append(replace(work, train=False, requests=tuple(unanswered)))
+    return replace(job, cells=tuple(works)) if works else None
 
 
 def failed_answers(request: MetricRequest, note: str, fingerprint: str) -> list[MetricValue]:

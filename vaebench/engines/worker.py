@@ -23,7 +23,8 @@ from vaebench.store.folders import ResultsFolder
 
 PERFORM = "vaebench.engines.work:perform"
 Event = dict[str, Any]
-Perform = Callable[[Job, ResultsFolder, Callable[[Event], None], Callable[[], bool]], None]
+Emit = Callable[[Event], None]
+Perform = Callable[[Job, ResultsFolder, Emit, Callable[[], bool]], None]
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def answer(
-    perform: Perform, job: Job, results: ResultsFolder, emit: Callable[[Event], None], stop: Callable[[], bool]
+    perform: Perform, job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]
 ) -> Event:
     """Perform one job; the event that ends it."""
     try:
@@ -81,7 +82,7 @@ def limit_threads() -> None:
         torch.set_num_threads(int(threads))
 
 
-def _take_over_streams() -> tuple[BinaryIO, Callable[[Event], None]]:
+def _take_over_streams() -> tuple[BinaryIO, Emit]:
     """The stream of jobs and the way to emit an event; file descriptors 0 and 1 become harmless for user code."""
     jobs = os.fdopen(os.dup(0), "rb")
     events = os.dup(1)

@@ -198,7 +198,8 @@ def _in_our_words(details: ErrorDetails, path: Path) -> tuple[str, str | None]:
 
 
 def _as_list(given: Any) -> str:
-    return f"; write [{given}]" if isinstance(given, str) and len(given) <= LONGEST_NAME else ""
+    is_name = isinstance(given, str) and given.isprintable() and 0 < len(given) <= LONGEST_NAME
+    return f"; write [{given}]" if is_name else ""
 
 
 def _keys_at(path: Path) -> list[str]:
