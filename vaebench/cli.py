@@ -24,9 +24,6 @@ app = typer.Typer(
 data = typer.Typer(help="The files of MNIST and its relatives.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
-FILE_ERRORS = ("PermissionError", "NotADirectoryError", "FileExistsError", "IsADirectoryError")
-"""What the operating system says of a results folder that cannot be used."""
-
 SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a shipped suite.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")]
@@ -239,9 +236,11 @@ def _ending(error: Exception) -> tuple[int, str]:
         "SuiteError": lambda error: (WRONG_INPUT, "\n".join(str(mistake) for mistake in error.mistakes)),
         "NothingMatched": lambda error: (NOTHING_MATCHED, str(error)),
         **dict.fromkeys(("StoreError", "UnknownName", "DataError", "ReportError"), lambda e: (WRONG_INPUT, str(e))),
-        **dict.fromkeys(FILE_ERRORS, lambda e: (WRONG_INPUT, f"{e.filename}: {e.strerror}")),
+        "EngineError": lambda error: (INTERNAL, str(error)),
     }
     if type(error).__name__ in known:
         return known[type(error).__name__](error)
+    if isinstance(error, OSError):
+        return WRONG_INPUT, f"{error.filename}: {error.strerror}" if error.filename else str(error)
     hint = "a mistake of vaebench's; `vaebench --debug …` shows where"
     return INTERNAL, f"internal error: {type(error).__name__}: {error} ({hint})"

@@ -43,9 +43,10 @@ def title(fleet: FleetProgress) -> str:
 def planned(plan: Plan) -> str:
     """The plan in a line: what is trained, scored, cached."""
     words = {"train": "to train", "stale": "stale", "score": "to score", "cached": "cached", "failed": "failed before"}
+    fleets = "fleet" if len(plan.jobs) == 1 else "fleets"
     counts = ", ".join(f"{plan.counts[state]} {word}" for state, word in words.items() if plan.counts.get(state))
     estimate = f", about {duration(plan.seconds)} of training" if plan.seconds else ""
-    return f"{plan.suite.name}: {len(plan.cells)} cells ({counts}) in {len(plan.jobs)} fleets{estimate}"
+    return f"{plan.suite.name}: {len(plan.cells)} cells ({counts}) in {len(plan.jobs)} {fleets}{estimate}"
 
 
 class LineView(View):
@@ -210,7 +211,7 @@ def _print_field(console: Console, name: str, value: Any, depth: int) -> None:
 
 def say(console: Console, line: str) -> None:
     """A line as it is: not wrapped, not coloured, markup in it left alone."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print(line, file=console.file, flush=True)
 
 
 def console() -> Console:

@@ -5,6 +5,7 @@ Nothing here imports torch before something trains or is scored.
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -80,7 +81,7 @@ class Run:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every cell that the run selected has all its numbers, be they of older sources where those are kept."""
+        """Whether every cell that the run selected has all its numbers, if only from older sources that are kept."""
         decisions = [planned.decision for planned in self.plan.selected]
         return all(decision.state in ("cached", "stale") and not decision.has_work for decision in decisions)
 
@@ -107,14 +108,16 @@ def run(
     settings, view = settings or Settings(), view or View()
     if isinstance(suite, Mapping):
         suite = load_suite_mapping(suite)
+    check_device(settings.device)
     made = plan(suite, settings)
     results, folder = ResultsFolder(settings.results), ResultsFolder(settings.results).suite(made.suite.name)
     if made.jobs:
         check_data(made.suite, settings)
     write_json(folder.plan, made.to_json())
-    write_json(folder.lock, lock(made.suite, settings))
+    write_json(folder.lock, lock(made, settings, results))
     outcome = _perform(made, settings, results, folder, view)
-    leaderboard = render(made.suite, results, settings)
+    write_json(folder.lock, lock(made, settings, results))
+    leaderboard = render(made.suite, results)
     after = planning.plan(made.suite, results, Policy(keep_stale=True, only=settings.policy.only), settings.device)
     return Run(after, outcome, leaderboard, folder)
 
@@ -141,7 +144,7 @@ def _perform(made: Plan, settings: Settings, results: ResultsFolder, folder: Sui
         view.end()
 
 
-def render(suite: Suite, results: ResultsFolder, settings: Settings, templates: Path | None = None) -> "Leaderboard":
+def render(suite: Suite, results: ResultsFolder, templates: Path | None = None) -> "Leaderboard":
     """Write leaderboard, runs, contrasts and report from the records alone."""
     from vaebench.reporting.leaderboard import Leaderboard
     from vaebench.reporting.write import write_all
@@ -154,7 +157,7 @@ def render(suite: Suite, results: ResultsFolder, settings: Settings, templates: 
 def report(path: Path, templates: Path | None = None) -> SuiteFolder:
     """Render a suite's folder anew from its records and its lock file."""
     folder, suite = opened(path)
-    render(suite, ResultsFolder(path.parent), Settings(), templates)
+    render(suite, ResultsFolder(path.parent), templates)
     return folder
 
 
@@ -163,7 +166,12 @@ def opened(path: Path) -> tuple[SuiteFolder, Suite]:
     folder = SuiteFolder(path)
     if not folder.lock.exists():
         raise StoreError(f"{path}: no folder of a suite ({folder.lock.name} is missing); give DIR/SUITE")
-    return folder, Suite.from_json(read_json(folder.lock)["suite"])
+    try:
+        return folder, Suite.from_json(read_json(folder.lock)["suite"])
+    except (KeyError, TypeError) as error:
+        raise StoreError(
+            f"{folder.lock}: written by another version of vaebench ({error}); run the suite again"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -304,6 +312,17 @@ def file_datasets(suite: Suite) -> list[str]:
     return [name for name in names if datasets[name].implementation.startswith("vaebench.data.mnist:")]
 
 
+def check_device(device: str) -> None:
+    """Refuse a device that is none, or is not here, before any cell is blamed for it."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UnknownName(f"no device {device!r}; valid: auto, cpu, cuda, cuda:0, cuda:1, …")
+    if device.startswith("cuda"):
+        import torch
+
+        if int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+            raise UnknownName(f"no device {device!r} here: torch sees {torch.cuda.device_count()} CUDA devices")
+
+
 def check_data(suite: Suite, settings: Settings) -> None:
     """Refuse missing or wrong data files before anything trains; fetch those that vaebench keeps itself."""
     for name in file_datasets(suite):
@@ -339,16 +358,26 @@ def default_workers(device: str) -> int:
     return 1 if has_gpu else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def lock(suite: Suite, settings: Settings) -> dict[str, Any]:
-    """What a rerun needs to know: the suite as it was understood, versions, device, git state, data."""
+def lock(made: Plan, settings: Settings, results: ResultsFolder) -> dict[str, Any]:
+    """What a rerun needs to know: the suite as it was understood, versions, device, git state, data checksums."""
     return {
-        "suite": suite.to_json(),
+        "suite": made.suite.to_json(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "device": settings.device,
         "git": git_state(Path.cwd()),
-        "data": {name: str(data_root(settings) or "vaebench's own") for name in file_datasets(suite)},
+        "data": _checksums(made, results),
     }
+
+
+def _checksums(made: Plan, results: ResultsFolder) -> dict[str, str]:
+    """Data set → hash of its content, where a model of it has been trained."""
+    found: dict[str, str] = {}
+    for planned in made.cells:
+        name = planned.cell.dataset
+        if name not in found and (record := results.cell(planned.cell.id).read_record()):
+            found |= {name: record.environment["data_checksum"]} if "data_checksum" in record.environment else {}
+    return found
 
 
 def _version(package: str) -> str | None:

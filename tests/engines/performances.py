@@ -159,7 +159,9 @@ def diverging(job, results, emit, stop):
 @misbehaving
 def terminated_by_somebody(job, results, emit, stop):
     os.kill(os.getpid(), signal.SIGTERM)
-    patient(job, results, emit, stop)
+    while not stop():
+        time.sleep(0.01)
+    raise Interrupted
 
 
 @misbehaving

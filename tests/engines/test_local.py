@@ -1,5 +1,6 @@
 """What happens to a fleet when its worker misbehaves: a record that says so, and the rest goes on."""
 
+import os
 import re
 import time
 
@@ -13,7 +14,7 @@ from vaebench.store.folders import ResultsFolder
 
 MISBEHAVIOUR = [
     ("killed", "crash", r"in epoch 1 of 2 was killed by SIGKILL .*last lines: the last thing that it said"),
-    ("crashing", "crash", r"was killed by SIGSEGV.*Segmentation fault"),
+    ("crashing", "crash", r"was killed by SIGSEGV; last lines: Fatal Python error: Segmentation fault"),
     ("leaving", "crash", r"left with exit code 0 in the middle of its work"),
     ("leaving_at_once", "crash", r"left with exit code 0 in the middle of its work"),
     ("babbling", "crash", r"wrote something that is no event into its event stream: '<html>no event</html>'"),
@@ -154,8 +155,6 @@ def test_in_debug_mode_errors_reach_the_caller(results: ResultsFolder) -> None:
 
 
 def test_in_debug_mode_everything_happens_in_this_process(results: ResultsFolder) -> None:
-    import os
-
     made, outcome = run_tiny(results, debug=True)
     assert len(outcome.done) == 6
     assert {record.environment["pid"] for record in records(made, results)["odd"]} == {os.getpid()}

@@ -222,11 +222,8 @@ def _open_requests(
 
 
 def _jobs(cells: Iterable[PlannedCell], sources: "Sources", device: str, data_root: str | None) -> tuple[Job, ...]:
-    """One job a fleet, over the selected cells that have work; a cell that two variants share is made once."""
-    work: dict[str, CellWork] = {}
-    for planned in cells:
-        if planned.selected and planned.decision.has_work:
-            work[planned.cell.id] = _merged(work.get(planned.cell.id), planned)
+    """One job a fleet, over the selected cells that have work."""
+    work = _work([planned for planned in cells if planned.selected])
     return tuple(
         Job(
             fleet=fleet.key,
@@ -242,11 +239,24 @@ def _jobs(cells: Iterable[PlannedCell], sources: "Sources", device: str, data_ro
     )
 
 
-def _merged(known: CellWork | None, planned: PlannedCell) -> CellWork:
-    earlier = known.requests if known else ()
-    by_key = {request.key: request for request in (*earlier, *planned.decision.requests)}
-    train = planned.decision.train or (known is not None and known.train)
-    return CellWork(planned.cell, train, tuple(by_key.values()), planned.fingerprints)
+def _work(cells: list[PlannedCell]) -> dict[str, CellWork]:
+    """Cell → what is to be done; a cell that two variants share is made once and answers both."""
+    trained = {planned.cell.id for planned in cells if planned.decision.train}
+    asked: dict[str, dict[str, MetricRequest]] = {}
+    for planned in cells:
+        cell = planned.cell.id
+        requests = planned.wanted if cell in trained else planned.decision.requests
+        asked.setdefault(cell, {}).update({request.key: request for request in requests})
+    return {
+        planned.cell.id: CellWork(
+            cell=planned.cell,
+            train=planned.cell.id in trained,
+            requests=tuple(asked[planned.cell.id].values()),
+            fingerprints=planned.fingerprints,
+        )
+        for planned in cells
+        if planned.cell.id in trained or asked[planned.cell.id]
+    }
 
 
 def changed_rooms(before: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -133,9 +133,11 @@ class Tail:
         return printable(kept.decode(errors="replace"))
 
     def last_lines(self, count: int = 3, limit: int = 500) -> str:
-        """The last lines that say something, on one line."""
+        """The last lines that say something, as one; of a fatal error of Python's the first, which say what it is."""
         lines = [line.strip() for line in self.text().splitlines() if line.strip()]
-        return " | ".join(lines[-count:])[-limit:]
+        fatal = next((place for place, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
+        told = lines[-count:] if fatal is None else lines[fatal : fatal + count]
+        return " | ".join(told)[-limit:]
 
     def _read(self, stream: IO[bytes]) -> None:
         descriptor = stream.fileno()

@@ -46,9 +46,7 @@ def main() -> None:
         emit(answer(perform, jobs.get(), ResultsFolder(arguments.results), emit, stopping.is_set))
 
 
-def answer(
-    perform: Perform, job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]
-) -> Event:
+def answer(perform: Perform, job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> Event:
     """Perform one job; the event that ends it."""
     try:
         perform(job, results, emit, stop)
