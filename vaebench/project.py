@@ -117,7 +117,7 @@ def run(
     write_json(folder.lock, lock(made, settings, results))
     outcome = _perform(made, settings, results, folder, view)
     write_json(folder.lock, lock(made, settings, results))
-    leaderboard = render(made.suite, results)
+    leaderboard = render(made.suite, results, source_of(made.suite))
     after = planning.plan(made.suite, results, Policy(keep_stale=True, only=settings.policy.only), settings.device)
     return Run(after, outcome, leaderboard, folder)
 
@@ -144,30 +144,35 @@ def _perform(made: Plan, settings: Settings, results: ResultsFolder, folder: Sui
         view.end()
 
 
-def render(suite: Suite, results: ResultsFolder, templates: Path | None = None) -> "Leaderboard":
+def source_of(suite: Suite) -> str:
+    """What `vaebench run` is given for this suite."""
+    return str(suite.file or suite.name)
+
+
+def render(suite: Suite, results: ResultsFolder, source: str, templates: Path | None = None) -> "Leaderboard":
     """Write leaderboard, runs, contrasts and report from the records alone."""
     from vaebench.reporting.leaderboard import Leaderboard
     from vaebench.reporting.write import write_all
 
-    source = suite.file if suite.file is not None else suite.name
     write_all(suite, results, {"command": f"vaebench run {source}"}, templates)
     return Leaderboard.read(results.suite(suite.name).leaderboard)
 
 
 def report(path: Path, templates: Path | None = None) -> SuiteFolder:
     """Render a suite's folder anew from its records and its lock file."""
-    folder, suite = opened(path)
-    render(suite, ResultsFolder(path.parent), templates)
+    folder, suite, source = opened(path)
+    render(suite, ResultsFolder(path.parent), source, templates)
     return folder
 
 
-def opened(path: Path) -> tuple[SuiteFolder, Suite]:
-    """A suite's folder, and the suite as it was run last."""
+def opened(path: Path) -> tuple[SuiteFolder, Suite, str]:
+    """A suite's folder, the suite as it was run last, and what `vaebench run` was given for it."""
     folder = SuiteFolder(path)
     if not folder.lock.exists():
         raise StoreError(f"{path}: no folder of a suite ({folder.lock.name} is missing); give DIR/SUITE")
     try:
-        return folder, Suite.from_json(read_json(folder.lock)["suite"])
+        content = read_json(folder.lock)
+        return folder, Suite.from_json(content["suite"]), content["source"]
     except (KeyError, TypeError) as error:
         raise StoreError(
             f"{folder.lock}: written by another version of vaebench ({error}); run the suite again"
@@ -362,6 +367,7 @@ def lock(made: Plan, settings: Settings, results: ResultsFolder) -> dict[str, An
     """What a rerun needs to know: the suite as it was understood, versions, device, git state, data checksums."""
     return {
         "suite": made.suite.to_json(),
+        "source": source_of(made.suite),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "device": settings.device,
