@@ -45,7 +45,7 @@ def planned(plan: Plan) -> str:
     words = {"train": "to train", "stale": "stale", "score": "to score", "cached": "cached", "failed": "failed before"}
     fleets = "fleet" if len(plan.jobs) == 1 else "fleets"
     counts = ", ".join(f"{plan.counts[state]} {word}" for state, word in words.items() if plan.counts.get(state))
-    estimate = f", about {duration(plan.seconds)} of training" if plan.seconds else ""
+    estimate = f", about {duration(plan.seconds)}" if plan.seconds else ""
     return f"{plan.suite.name}: {len(plan.cells)} cells ({counts}) in {len(plan.jobs)} {fleets}{estimate}"
 
 

@@ -95,6 +95,7 @@ def plan(suite: str | Path | Suite, settings: Settings | None = None) -> Plan:
         settings.policy,
         settings.device,
         str(root) if (root := data_root(settings)) else None,
+        settings.workers or default_workers(settings.device),
     )
     if not made.selected:
         raise NothingMatched(f"--only {settings.policy.only!r} matches none of the {len(made.cells)} planned cells")

@@ -1,4 +1,7 @@
-"""A driver in a process of its own: `python -m tests.engines.driving RESULTS PERFORMANCE [VERB …]`: the engine alone, or the whole command line."""
+"""A driver in a process of its own: `python -m tests.engines.driving RESULTS PERFORMANCE [VERB …]`.
+
+Without a verb it is the engine alone, else the whole command line.
+"""
 
 import functools
 import sys

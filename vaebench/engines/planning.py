@@ -92,7 +92,7 @@ class Plan:
     impossible: tuple[Impossible, ...]
     jobs: tuple[Job, ...]
     seconds: float | None
-    """About how long the training will take; None where nothing like it was trained before."""
+    """About how long it will take; None where nothing like it was done before."""
     metric_fingerprints: dict[str, str]
     """Metric family → hash of its evaluator's sources as they are now."""
     policy: Policy
@@ -142,6 +142,7 @@ def plan(
     policy: Policy | None = None,
     device: str = "auto",
     data_root: str | None = None,
+    workers: int = 1,
 ) -> Plan:
     """Compare what `suite` asks for with the records in `results`; reads only."""
     policy = policy or Policy()
@@ -160,7 +161,7 @@ def plan(
         selected = policy.selects(cell.source, planned.variant)
         cells.append(PlannedCell(planned.variant, cell, wanted, fingerprints, decision, selected))
     jobs = _jobs(cells, sources, device, data_root)
-    seconds = estimate_seconds(jobs, [record for record in records.values() if record])
+    seconds = estimate_seconds(jobs, results, workers)
     metrics = {family: sources.metric(family) for family in suite.families}
     return Plan(suite, tuple(cells), tuple(expansion.impossible), jobs, seconds, metrics, policy)
 

@@ -2,11 +2,11 @@
 
 import csv
 import io
-import os
 import platform
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 
 from vaebench.data.dataset import load_dataset
 from vaebench.data.source import Source
+from vaebench.engines.estimate import machine
 from vaebench.engines.job import CellWork, Interrupted, Job
 from vaebench.metrics.arrays import keepsakes
 from vaebench.metrics.evaluation import evaluate
@@ -132,10 +133,16 @@ def _score(work: CellWork, job: Job, source: Source, results: ResultsFolder, emi
             {"event": "scoring", "cell": work.cell.id, "metric": metric, "done": next(count), "of": len(work.requests)}
         )
 
-    values = evaluate(subject, work.requests, job.metric_fingerprints, on_metric)
+    seconds: dict[str, float] = dict(record.training.get("scoring_seconds", {}))
+    values = []
+    for request in work.requests:
+        begun = time.perf_counter()
+        values += evaluate(subject, [request], job.metric_fingerprints, on_metric)
+        seconds[request.key] = time.perf_counter() - begun
     if work.train or not folder.arrays.exists():
         _keep_arrays(folder, subject)
-    folder.write_record(record.with_answers(values))
+    scored = replace(record.with_answers(values), training={**record.training, "scoring_seconds": seconds})
+    folder.write_record(scored)
     emit({"event": "cell", "cell": work.cell.id, "status": "done", "message": ""})
 
 
@@ -160,16 +167,14 @@ def _keep_arrays(folder: CellFolder, subject: Subject) -> None:
 
 def environment(source: Source) -> dict[str, Any]:
     """Where and with what a model was made."""
-    device = source.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    device, here = source.device, machine()
     return {
         "vaebench": version("vaebench"),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
+        **here,
         "device": str(device),
-        "device_name": name,
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else here["processor"],
         "threads": torch.get_num_threads(),
         "data_checksum": source.dataset.checksum,
     }

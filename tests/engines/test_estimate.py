@@ -1,0 +1,75 @@
+"""A plan's time is judged by earlier cells of the same machine, the most alike first."""
+
+import pytest
+
+from tests.compositions import cell, composition
+from vaebench.engines.estimate import estimate_seconds, machine
+from vaebench.engines.job import CellWork, Job
+from vaebench.store.folders import ResultsFolder
+from vaebench.store.record import MetricRequest, Record
+
+ELBO = MetricRequest("elbo", {"samples": 8, "split": "test", "seed": 0})
+MORE = MetricRequest("elbo", {"samples": 64, "split": "test", "seed": 0})
+WIDE = composition(network={"name": "mlp", "hidden": [500], "activation": "relu", "initialisation": "torch"})
+
+
+def leave(results, made, seconds, scoring=None, where=None):
+    """A record of `made` that took `seconds` to train."""
+    training = {"seconds": seconds, "epochs": made.recipe["epochs"], "scoring_seconds": scoring or {}}
+    folder = results.cell(made.id)
+    folder.write_cell(made)
+    folder.write_record(Record(made.id, "done", {}, training=training, environment=where or machine()))
+
+
+def job(*cells, requests=(), train=True):
+    return Job(cells[0].id, tuple(CellWork(made, train, tuple(requests), {}) for made in cells), {})
+
+
+@pytest.fixture
+def results(tmp_path):
+    return ResultsFolder(tmp_path)
+
+
+def test_nothing_to_do_takes_no_time_and_the_unknown_is_not_guessed(results):
+    assert estimate_seconds([], results, workers=2) == 0.0
+    assert estimate_seconds([job(cell())], results, workers=2) is None
+
+
+def test_epochs_and_members_scale_the_time_of_an_earlier_seed(results):
+    leave(results, cell(seed=0, epochs=3), seconds=6.0)
+    todo = job(cell(seed=1, epochs=30), cell(seed=2, epochs=30))
+    assert estimate_seconds([todo], results, workers=1) == pytest.approx(2 * 30 * 2.0)
+
+
+def test_the_most_alike_cell_decides(results):
+    leave(results, cell(seed=0), seconds=3.0)
+    leave(results, cell(seed=0, choices=WIDE), seconds=30.0)
+    assert estimate_seconds([job(cell(seed=9))], results, workers=1) == pytest.approx(3.0)
+    assert estimate_seconds([job(cell(seed=9, choices=WIDE))], results, workers=1) == pytest.approx(30.0)
+
+
+def test_records_of_another_machine_teach_nothing(results):
+    leave(results, cell(seed=0), seconds=3.0, where={**machine(), "cores": 10_000})
+    assert estimate_seconds([job(cell(seed=1))], results, workers=1) is None
+
+
+def test_scoring_counts_by_its_own_protocol_first(results):
+    leave(results, cell(seed=0), 3.0, scoring={ELBO.key: 1.0, MORE.key: 9.0})
+    assert estimate_seconds([job(cell(seed=1), requests=[ELBO])], results, workers=1) == pytest.approx(4.0)
+    assert estimate_seconds([job(cell(seed=1), requests=[MORE], train=False)], results, workers=1) == pytest.approx(9.0)
+
+
+def test_fleets_at_a_time_share_the_clock_but_none_is_cut(results):
+    leave(results, cell(seed=0), seconds=10.0)
+    long = job(*(cell(seed=seed) for seed in range(1, 5)))
+    short = job(cell(seed=9))
+    assert estimate_seconds([short, short], results, workers=2) == pytest.approx(10.0)
+    assert estimate_seconds([long, short], results, workers=2) == pytest.approx(40.0)
+
+
+def test_a_damaged_record_is_passed_over(results):
+    leave(results, cell(seed=0), seconds=3.0)
+    damaged = results.cell(cell(seed=5).id)
+    damaged.write_cell(cell(seed=5))
+    damaged.result.write_text("{")
+    assert estimate_seconds([job(cell(seed=1))], results, workers=1) == pytest.approx(3.0)

@@ -1,0 +1,64 @@
+"""vaebench as Python functions."""
+
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vaebench
+from tests.engines.tiny import TINY, perform_with
+from vaebench import project
+from vaebench.engines.planning import Policy
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> vaebench.Settings:
+    """Results go to a folder of the test's own, and workers only play at training."""
+    engine = functools.partial(project.LocalEngine, perform=perform_with("obedient"))
+    monkeypatch.setattr(project, "LocalEngine", engine)
+    return vaebench.Settings(results=tmp_path / "runs", workers=1)
+
+
+def test_a_suite_is_run_from_a_mapping(settings: vaebench.Settings) -> None:
+    done = vaebench.run(TINY, settings)
+    assert done.is_complete
+    assert len(done.outcome.done) == 6
+    assert list(done.leaderboard.table["variant"]) == ["odd", "even", "late"]
+    again = vaebench.Leaderboard.read(done.folder.leaderboard)
+    assert again.table.equals(done.leaderboard.table)
+
+
+def test_somebody_who_watches_hears_of_every_fleet(settings: vaebench.Settings) -> None:
+    heard: list[str] = []
+
+    class Watcher(project.View):
+        def update(self, event: dict) -> None:
+            heard.append(event["event"])
+
+    vaebench.run(TINY, settings, Watcher())
+    assert (heard.count("start"), heard.count("end")) == (3, 3)
+
+
+def test_a_pattern_that_matches_nothing_runs_nothing(settings: vaebench.Settings) -> None:
+    with pytest.raises(project.NothingMatched):
+        vaebench.run(TINY, vaebench.Settings(results=settings.results, policy=Policy(only="mnist/*")))
+    assert not settings.results.exists()
+
+
+def test_a_suite_comes_back_from_its_lock_file(settings: vaebench.Settings) -> None:
+    done = vaebench.run(TINY, settings)
+    _, suite = project.opened(done.folder.path)
+    assert suite == done.plan.suite
+
+
+def test_the_module_offers_its_names_and_no_others() -> None:
+    assert {name for name in vaebench.__all__ if getattr(vaebench, name) is not None} == set(vaebench.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = vaebench.nothing
+
+
+def test_importing_vaebench_imports_nothing_heavy() -> None:
+    script = "import vaebench, sys; assert not {'torch', 'pandas', 'pydantic', 'rich', 'typer'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
