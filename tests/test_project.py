@@ -11,6 +11,8 @@ import vaebench
 from tests.engines.tiny import TINY, perform_with
 from vaebench import project
 from vaebench.engines.planning import Policy
+from vaebench.store.files import read_json
+from vaebench.suite.suite import Suite
 
 
 @pytest.fixture
@@ -49,8 +51,7 @@ def test_a_pattern_that_matches_nothing_runs_nothing(settings: vaebench.Settings
 
 def test_a_suite_comes_back_from_its_lock_file(settings: vaebench.Settings) -> None:
     done = vaebench.run(TINY, settings)
-    _, suite = project.opened(done.folder.path)
-    assert suite == done.plan.suite
+    assert Suite.from_json(read_json(done.folder.lock)["suite"]) == done.plan.suite
 
 
 def test_the_module_offers_its_names_and_no_others() -> None:

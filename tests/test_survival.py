@@ -1,5 +1,6 @@
 """Killed with SIGKILL at random moments, a suite ends with the numbers of an undisturbed run."""
 
+import contextlib
 import json
 import os
 import random
@@ -24,7 +25,11 @@ datasets: [digits/binary, digits/grey]
 seeds: 2
 recipe: {extends: quick, epochs: 24, select: best-validation}
 defaults: {network: {hidden: [32]}, latent: 2}
-variants: [vae, {extends: beta-vae, on: [digits/binary]}, {extends: vmi-vae, on: [digits/binary]}, {extends: ppca, on: [digits/grey]}]
+variants:
+  - vae
+  - {extends: beta-vae, on: [digits/binary]}
+  - {extends: vmi-vae, on: [digits/binary]}
+  - {extends: ppca, on: [digits/grey]}
 metrics: [elbo, log_likelihood, kl, active_units]
 """
 
@@ -45,10 +50,8 @@ def kill(driver: subprocess.Popen[bytes], target: str) -> None:
     workers = workers_of(driver.pid)
     victims = {"driver": [driver.pid], "worker": workers, "both": [driver.pid, *workers]}[target]
     for victim in victims:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def numbers(suite: Path, results: Path) -> dict[str, object]:

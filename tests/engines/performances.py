@@ -40,9 +40,7 @@ def train(work: CellWork, results: ResultsFolder) -> None:
     folder.model.write_bytes(b"a model")
     training = {"epochs": 2, "seconds": 0.5, "members": 1}
     environment = {"pid": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS"), "data_checksum": "abc"}
-    folder.write_record(
-        Record(work.cell.id, "done", work.fingerprints, training=training, environment=environment)
-    )
+    folder.write_record(Record(work.cell.id, "done", work.fingerprints, training=training, environment=environment))
 
 
 def score(work: CellWork, job: Job, results: ResultsFolder) -> None:

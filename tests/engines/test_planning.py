@@ -44,9 +44,7 @@ def change(module: Path) -> None:
 
 def state_of(made: Plan, state: str) -> set[tuple[str, str]]:
     """The variants and views whose cells are in a state."""
-    return {
-        (planned.variant, planned.cell.view) for planned in made.cells if planned.decision.state == state
-    }
+    return {(planned.variant, planned.cell.view) for planned in made.cells if planned.decision.state == state}
 
 
 def test_everything_is_trained_at_first_and_nothing_twice(results: ResultsFolder) -> None:
@@ -250,11 +248,3 @@ def test_only_selects_by_data_set_view_and_variant(pattern: str, selected: set[s
 def test_a_job_survives_the_way_to_the_worker(results: ResultsFolder) -> None:
     for job in plan(wide(), results, data_root="/data").jobs:
         assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
-
-
-def test_the_time_is_estimated_from_what_was_trained_before(results: ResultsFolder) -> None:
-    assert plan(tiny(), results).seconds is None
-    made, _ = run_tiny(results)
-    epochs = made.suite.recipe["epochs"]
-    more = plan(tiny(seeds=4), results)
-    assert more.seconds == pytest.approx(6 * epochs * 0.25)

@@ -24,7 +24,7 @@ Listener = Callable[[dict[str, Any]], None]
 """Hears of everything that happens.
 
 The engine's own events: `start` (fleet), `end` (fleet, status, done, failed), `stopping` (why) and, twice a second,
-`tick`; between start and end of a fleet, with its key as `fleet`, those that the worker emits.
+`tick`; between start and end of a fleet, with its key as `fleet`, those that the worker emits, and `restart` (why).
 """
 
 TICK_SECONDS = 0.5

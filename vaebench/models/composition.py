@@ -23,6 +23,12 @@ class Composition(nn.Module):
         self.likelihood_head = part(choices, "likelihood")(self.decoder)
         self.prior_family = part(choices, "prior")(latent)
 
+    @property
+    def noise_size(self) -> int:
+        """Standard normals that a draw from q(z|x) takes; an objective that draws must provide them."""
+        size: int = self.posterior_head.noise_size
+        return size
+
     def prior(self) -> Distribution:
         distribution: Distribution = self.prior_family()
         return distribution

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 from vaebench.data.dataset import Shape
+from vaebench.models.composition import Composition
 from vaebench.models.contract import LatentVariableModel
 from vaebench.objectives.player import Noise, Objective, System, Terms, model_of
 
@@ -50,9 +51,9 @@ class ElboPlayer:
     name = "model"
     owns: tuple[str, ...] = ("model",)
 
-    def __init__(self, latent: int, kl: str, samples: int) -> None:
+    def __init__(self, noise_size: int, kl: str, samples: int) -> None:
         self.kl = kl
-        self.noise = {"z": Noise(draws=samples, size=latent, law="normal")}
+        self.noise = {"z": Noise(draws=samples, size=noise_size, law="normal")}
 
     def loss(
         self, system: System, x: Tensor, noise: dict[str, Tensor], settings: dict[str, Tensor]
@@ -62,7 +63,7 @@ class ElboPlayer:
         return loss, {"reconstruction": seen.reconstruction, "kl": seen.kl}
 
 
-def elbo(choices: dict[str, Any], shape: Shape, images: int) -> Objective:
+def elbo(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:
     """One player, the model."""
     chosen = choices["objective"]
-    return Objective((ElboPlayer(choices["latent"], chosen["kl"], chosen["samples"]),), {})
+    return Objective((ElboPlayer(model.noise_size, chosen["kl"], chosen["samples"]),), {})

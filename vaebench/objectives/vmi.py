@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vaebench.data.dataset import Shape
+from vaebench.models.composition import Composition
 from vaebench.models.distributions import DiagonalNormal
 from vaebench.models.networks.mlp import Mlp
 from vaebench.objectives.elbo import evidence
@@ -117,7 +118,7 @@ def aggregate_entropy(q: DiagonalNormal, z: Tensor, images: int) -> Tensor:
     return -torch.logsumexp(weighted, dim=1).mean()
 
 
-def vmi(choices: dict[str, Any], shape: Shape, images: int) -> Objective:
+def vmi(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:
     """Two players: Q, then the model."""
     chosen = choices["objective"]
     auxiliary = AuxiliaryPosterior(shape, len(chosen["subcode"]), chosen["auxiliary_hidden"])

@@ -30,7 +30,7 @@ def build_system(cell: Cell, shape: Shape, images: int) -> tuple[System, Objecti
     model = seeded(lambda: Composition(choices, shape), cell.seed, "initialisation", "model")
     make_objective = implementation(load_catalog().parts["objective"][choices["objective"]["name"]].implementation)
     objective: Objective = seeded(
-        lambda: make_objective(choices, shape, images), cell.seed, "initialisation", "objective"
+        lambda: make_objective(model, choices, shape, images), cell.seed, "initialisation", "objective"
     )
     system = System(model, objective.networks).to(DTYPES[cell.recipe["precision"]])
     return system, objective

@@ -11,6 +11,7 @@ class DiagonalGaussian(nn.Module):
 
     def __init__(self, encoder: Trunk, latent: int) -> None:
         super().__init__()
+        self.noise_size = latent
         self.mean_and_log_scale = encoder.vector_head(2 * latent)
 
     def forward(self, features: Tensor) -> DiagonalNormal:
