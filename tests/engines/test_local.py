@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.engines.tiny import is_gone, records, run_tiny, said_pids, states, tiny
-from vaebench.engines.local import EngineError
+from vaebench.engines.local import DEATHS, EngineError
 from vaebench.engines.planning import Policy, plan
 from vaebench.engines.process import threads_per_worker
 from vaebench.store.folders import ResultsFolder
@@ -90,6 +90,18 @@ def test_dying_while_scoring_keeps_the_model_and_fails_the_metrics(results: Resu
     assert not any(work.train for job in again.jobs for work in job.cells)
 
 
+def test_a_fleet_whose_worker_died_once_is_finished_by_another(results: ResultsFolder) -> None:
+    events: list[dict] = []
+    made, outcome = run_tiny(results, "dying_once", events=events)
+    assert (len(outcome.done), outcome.failed) == (6, ())
+    assert all(len(record.metrics) == 4 for record in records(made, results)["odd"])
+    first, second = records(made, results)["odd"]
+    assert first.environment["pid"] != second.environment["pid"]
+    (restart,) = [event for event in events if event["event"] == "restart"]
+    assert restart["fleet"] == made.jobs[0].fleet
+    assert "was killed by SIGKILL" in restart["why"]
+
+
 def test_a_failed_rescoring_keeps_the_numbers_of_other_metrics(results: ResultsFolder) -> None:
     run_tiny(results, suite=tiny(metrics=["elbo"]))
     made, outcome = run_tiny(results, "killed")
@@ -123,7 +135,8 @@ def test_more_workers_than_fleets_are_not_started(results: ResultsFolder) -> Non
 
 def test_what_user_code_prints_is_kept_in_the_cells_log(results: ResultsFolder) -> None:
     made, _ = run_tiny(results, "killed")
-    assert "the last thing that it said" in results.cell(made.cells[0].cell.id).log.read_text()
+    log = results.cell(made.cells[0].cell.id).log.read_text()
+    assert log.count("the last thing that it said") == DEATHS
     assert not results.cell(made.cells[2].cell.id).log.exists()
 
 

@@ -32,14 +32,17 @@ def step_inputs(objective, player):
 
 
 def settings(**values):
-    return {name: torch.tensor(value, dtype=torch.float64) for name, value in {"kl_weight": 1.0, **values}.items()}
+    return {
+        name: torch.tensor(value, dtype=torch.float64)
+        for name, value in {"kl_weight": 1.0, "progress": 0.5, **values}.items()
+    }
 
 
 def test_the_elbo_is_reconstruction_minus_beta_kl_by_hand():
     system, objective = system_of(samples=2)
     (player,) = objective.players
     x, noise = step_inputs(objective, player)
-    loss, terms = system(player, x, noise, settings(beta=3.0, kl_weight=0.5))
+    loss, terms = system(player, (x,), noise, settings(beta=3.0, kl_weight=0.5))
     q = system.model.posterior(x)
     mean, variance = q.mean, q.variance
     z = mean + variance.sqrt() * noise["z"]
@@ -56,7 +59,7 @@ def test_monte_carlo_and_analytic_kl_agree_in_expectation():
     (player,) = objective.players
     x, noise = step_inputs(objective, player)
     with torch.no_grad():
-        _, terms = system(player, x, noise, settings(beta=1.0))
+        _, terms = system(player, (x,), noise, settings(beta=1.0))
         q = system.model.posterior(x)
         z = q.from_noise(noise["z"])
         draws = (q.log_prob(z) - system.model.prior().log_prob(z)).mean(1)
@@ -70,7 +73,7 @@ def test_information_reaches_the_encoder_only_through_codes_it_drew(source):
     system, objective = system_of(name="vmi", source=source, entropy="prior")
     player = objective.players[1]
     x, noise = step_inputs(objective, player)
-    _, terms = system(player, x, noise, settings(**{"lambda": 1.0}))
+    _, terms = system(player, (x,), noise, settings(**{"lambda": 1.0}))
     parts = {name: list(getattr(system.model, name).parameters()) for name in ("encoder", "decoder")}
     encoder = torch.autograd.grad(terms["information"], parts["encoder"], allow_unused=True, retain_graph=True)
     decoder = torch.autograd.grad(terms["information"], parts["decoder"], allow_unused=True)
@@ -82,7 +85,7 @@ def test_the_auxiliary_players_loss_gives_the_model_no_gradient():
     system, objective = system_of(name="vmi")
     auxiliary = objective.players[0]
     x, noise = step_inputs(objective, auxiliary)
-    loss, _ = system(auxiliary, x, noise, settings(**{"lambda": 1.0}))
+    loss, _ = system(auxiliary, (x,), noise, settings(**{"lambda": 1.0}))
     loss.backward()
     assert all(parameter.grad is None for parameter in system.model.parameters())
 
@@ -91,7 +94,7 @@ def test_the_vmi_objective_is_the_elbo_plus_lambda_times_the_bound_by_hand():
     system, objective = system_of(name="vmi", entropy="prior")
     player = objective.players[1]
     x, noise = step_inputs(objective, player)
-    loss, terms = system(player, x, noise, settings(**{"lambda": 3.0}))
+    loss, terms = system(player, (x,), noise, settings(**{"lambda": 3.0}))
     q = system.model.posterior(x)
     z = q.mean + q.stddev * noise["z"]
     p = system.model.likelihood(z)

@@ -122,7 +122,7 @@ def test_every_image_is_seen_once_an_epoch_and_none_is_dropped(binary):
     for first in range(0, 59, 13):
         last = min(first + 13, 59)
         inputs.prepare(first, last)
-        seen += inputs.index[:, 0].flatten().tolist()
+        seen += inputs.index[0, :, 0].flatten().tolist()
     for epoch in range(4):
         assert sorted(seen[epoch * 1197 : (epoch + 1) * 1197]) == list(range(1197))
 
@@ -140,7 +140,7 @@ def test_adam_takes_the_steps_of_its_paper(binary):
     for step in range(2):
         noise = {name: value[0] for name, value in inputs.noise(step, 0).items()}
         own = {name: value[0] for name, value in inputs.settings(step).items()}
-        loss, _ = system(player, inputs.images(step)[0], noise, own)
+        loss, _ = system(player, (inputs.images(step)[0][0],), noise, own)
         for i, gradient in enumerate(torch.autograd.grad(loss, parameters)):
             m[i] = 0.9 * m[i] + 0.1 * gradient
             v[i] = 0.999 * v[i] + 0.001 * gradient.square()

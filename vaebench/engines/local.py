@@ -190,8 +190,8 @@ class _Crew:
             self._end(worker)
             return
         job = self.waiting.popleft()
-        for work in job.cells:
-            self.results.cell(work.cell.id).log.unlink(missing_ok=True)
+        if job.fleet not in self.deaths:
+            self._forget_logs(job)
         tell = _for_fleet(job, self.listener)
         self.assigned[worker] = _Assignment(job, stamps(job, self.results), time.monotonic(), tell)
         worker.send(job)
@@ -238,6 +238,7 @@ class _Crew:
             return
         assignment.tell({"event": "restart", "why": f"the worker{assignment.at} {worker.ending()}"})
         del self.assigned[worker]
+        self._keep_log(assignment.job, worker.log.text())
         self.settled.append(finished(assignment.job, self.results, assignment.before))
         if left := remaining(assignment.job, self.results, assignment.before):
             self.waiting.appendleft(left)
@@ -286,6 +287,10 @@ class _Crew:
         assignment.tell(_end_event(status, settled))
         if settled.failed and self.engine.fail_fast:
             self._stop("a cell failed")
+
+    def _forget_logs(self, job: Job) -> None:
+        for work in job.cells:
+            self.results.cell(work.cell.id).log.unlink(missing_ok=True)
 
     def _keep_log(self, job: Job, text: str) -> None:
         """Add what was printed to each cell's log."""

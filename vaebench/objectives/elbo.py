@@ -8,7 +8,7 @@ from torch.distributions import Distribution, kl_divergence
 from vaebench.data.dataset import Shape
 from vaebench.models.composition import Composition
 from vaebench.models.contract import LatentVariableModel
-from vaebench.objectives.player import Noise, Objective, System, Terms, model_of
+from vaebench.objectives.player import Batches, Named, Noise, Objective, System, Terms, model_of
 
 
 class Evidence(NamedTuple):
@@ -50,14 +50,14 @@ class ElboPlayer:
 
     name = "model"
     owns: tuple[str, ...] = ("model",)
+    batches = 1
 
     def __init__(self, noise_size: int, kl: str, samples: int) -> None:
         self.kl = kl
         self.noise = {"z": Noise(draws=samples, size=noise_size, law="normal")}
 
-    def loss(
-        self, system: System, x: Tensor, noise: dict[str, Tensor], settings: dict[str, Tensor]
-    ) -> tuple[Tensor, Terms]:
+    def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
+        (x,) = batches
         seen = evidence(model_of(system), x, noise["z"], self.kl)
         loss = settings["kl_weight"] * settings["beta"] * seen.kl - seen.reconstruction
         return loss, {"reconstruction": seen.reconstruction, "kl": seen.kl}

@@ -14,6 +14,8 @@ from vaebench.models.contract import LatentVariableModel
 
 Terms = dict[str, Tensor]
 """Named scalars that become the training curves."""
+Batches = tuple[Tensor, ...]
+Named = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,8 @@ class System(nn.Module):
         for name, network in others.items():
             self.add_module(name, network)
 
-    def forward(
-        self, player: "Player", x: Tensor, noise: dict[str, Tensor], settings: dict[str, Tensor]
-    ) -> tuple[Tensor, Terms]:
-        return player.loss(self, x, noise, settings)
+    def forward(self, player: "Player", batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
+        return player.loss(self, batches, noise, settings)
 
 
 class Player(Protocol):
@@ -46,12 +46,16 @@ class Player(Protocol):
     name: str
     owns: tuple[str, ...]
     """Prefixes of the parameters that this player moves, such as `model`."""
+    batches: int
+    """Independent batches of images that it sees at every step; the first is the one that all players share."""
     noise: dict[str, Noise]
 
-    def loss(
-        self, system: System, x: Tensor, noise: dict[str, Tensor], settings: dict[str, Tensor]
-    ) -> tuple[Tensor, Terms]:
-        """(scalar to minimise, in nats per image; named terms). `settings` are scalars of this step and member."""
+    def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
+        """(scalar to minimise, in nats per image; named terms).
+
+        batches: (image, pixel) each; noise: (draw, image, size) each; settings: scalars of this step and member, those
+        of the objective, `kl_weight` (the recipe's warm-up) and `progress` (share of the steps that is done).
+        """
         ...
 
 

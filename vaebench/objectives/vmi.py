@@ -16,7 +16,7 @@ from vaebench.models.composition import Composition
 from vaebench.models.distributions import DiagonalNormal
 from vaebench.models.networks.mlp import Mlp
 from vaebench.objectives.elbo import evidence
-from vaebench.objectives.player import Noise, Objective, System, Terms, model_of
+from vaebench.objectives.player import Batches, Named, Noise, Objective, System, Terms, model_of
 
 
 class AuxiliaryPosterior(nn.Module):
@@ -35,6 +35,8 @@ class AuxiliaryPosterior(nn.Module):
 class _VmiPlayer:
     """What the two players share: where z comes from, and what Q is shown."""
 
+    batches = 1
+
     def __init__(self, choices: dict[str, Any], pixels: int) -> None:
         chosen = choices["objective"]
         self.subcode: list[int] = chosen["subcode"]
@@ -44,7 +46,7 @@ class _VmiPlayer:
         if self.shows_draw:
             self.noise["shown"] = Noise(1, pixels, "normal")
 
-    def log_q(self, system: System, z: Tensor, p: Any, noise: dict[str, Tensor]) -> Tensor:
+    def log_q(self, system: System, z: Tensor, p: Any, noise: Named) -> Tensor:
         """E[ln Q(ẑ|x)] with x = E[x|z], or x ~ p(x|z); ()"""
         shown = p.from_noise(noise["shown"]) if self.shows_draw else p.mean
         log_probability: Tensor = system.get_submodule("auxiliary")(shown).log_prob(z[..., self.subcode])
@@ -57,9 +59,8 @@ class AuxiliaryPlayer(_VmiPlayer):
     name = "auxiliary"
     owns: tuple[str, ...] = ("auxiliary",)
 
-    def loss(
-        self, system: System, x: Tensor, noise: dict[str, Tensor], settings: dict[str, Tensor]
-    ) -> tuple[Tensor, Terms]:
+    def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
+        (x,) = batches
         model = model_of(system)
         with torch.no_grad():
             source = model.posterior(x) if self.from_encoder else model.prior()
@@ -82,9 +83,8 @@ class VmiPlayer(_VmiPlayer):
         if not self.from_encoder:
             self.noise["prior"] = Noise(1, choices["latent"], "normal")
 
-    def loss(
-        self, system: System, x: Tensor, noise: dict[str, Tensor], settings: dict[str, Tensor]
-    ) -> tuple[Tensor, Terms]:
+    def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
+        (x,) = batches
         model = model_of(system)
         seen = evidence(model, x, noise["z"], "analytic")
         z, p = seen.z, seen.p

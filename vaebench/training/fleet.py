@@ -133,7 +133,9 @@ def validation_loss(member: Member, source: Source) -> float:
     player = member.objective.players[-1]
     images = source.images("validation")
     inputs = Inputs([member.cell], source, (), Timetable(member.cell.recipe, len(images)))
-    settings = {name: value[0] for name, value in {**inputs.constants, **inputs.kl_weight(1.0)}.items()}
+    settings = {
+        name: value[0] for name, value in {**inputs.constants, **inputs.schedules(kl_weight=1.0, progress=1.0)}.items()
+    }
     keys = {name: streams.keys([(member.cell.seed, "validation", name)], source.device) for name in player.noise}
     total = 0.0
     for chunk, x in enumerate(images.split(VALIDATION_BATCH)):
@@ -142,7 +144,7 @@ def validation_loss(member: Member, source: Source) -> float:
             shape = (wanted.draws, len(x), wanted.size)
             numbers = streams.LAWS[wanted.law](keys[name], chunk, 1, wanted.draws * len(x) * wanted.size, source.dtype)
             noise[name] = numbers.reshape(shape)
-        loss, _ = member.system(player, x, noise, settings)
+        loss, _ = member.system(player, (x,) * player.batches, noise, settings)
         total += float(loss) * len(x)
     return total / len(images)
 

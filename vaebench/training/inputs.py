@@ -10,7 +10,7 @@ from torch import Tensor
 from vaebench.catalog.catalog import load_catalog
 from vaebench.data import streams
 from vaebench.data.source import Source
-from vaebench.objectives.player import Noise, Player
+from vaebench.objectives.player import Batches, Noise, Player
 from vaebench.store.cell import Cell
 
 NOISE_BLOCK = 1 << 18
@@ -98,14 +98,19 @@ class Inputs:
         self.source = source
         self.timetable = timetable
         self.content = source.training_content(cells[0].recipe["train"])
-        self.order_keys = [streams.key(cell.seed, "order") for cell in cells]
+        most = max((player.batches for player in players), default=1)
+        self.order_keys = [[streams.key(cell.seed, "order", *more) for cell in cells] for more in _batch_names(most)]
+        """Batch → the stream of each member."""
         batch, dtype, device = timetable.batch, source.dtype, source.device
 
         def draws(noise: Noise, *words: object) -> Draws:
             keys = streams.keys(((cell.seed, "noise", *words) for cell in cells), device)
             return Draws(keys, noise, batch, dtype)
 
-        self.view = draws(Noise(1, source.pixels, "uniform"), "view") if source.training_noise() else None
+        observed = Noise(1, source.pixels, "uniform")
+        names = _batch_names(most) if source.training_noise() else []
+        self.views = [draws(observed, "view", *more) for more in names]
+        self.batches = [player.batches for player in players]
         self.players = [
             {name: draws(noise, player.name, name) for name, noise in player.noise.items()} for player in players
         ]
@@ -122,29 +127,45 @@ class Inputs:
         batch, images = self.timetable.batch, self.timetable.images
         start, stop = first * batch, last * batch
         epochs = range(start // images, (stop - 1) // images + 1)
-        rows = []
-        for order in self.order_keys:
-            passes = torch.cat([streams.permutation(order, epoch, images) for epoch in epochs])
-            rows.append(passes[start - epochs[0] * images : stop - epochs[0] * images].reshape(last - first, batch))
-        self.index, self.first = torch.stack(rows, dim=1).to(self.source.device), first
+        cut = slice(start - epochs[0] * images, stop - epochs[0] * images)
 
-    def images(self, step: int) -> Tensor:
-        """(member, image, pixel)"""
-        index = self.index[step - self.first]
-        u = self.view.at(step)[:, 0] if self.view else self.content.new_zeros(())
-        return self.source.training_batch(self.content, index, u)
+        def shuffled(order: int) -> Tensor:
+            passes = torch.cat([streams.permutation(order, epoch, images) for epoch in epochs])
+            return passes[cut].reshape(last - first, batch)
+
+        rows = [torch.stack([shuffled(order) for order in orders], dim=1) for orders in self.order_keys]
+        self.index, self.first = torch.stack(rows).to(self.source.device), first
+
+    def images(self, step: int) -> Batches:
+        """Every batch of a step; (member, image, pixel) each"""
+        nothing = self.content.new_zeros(())
+        uniforms = [view.at(step)[:, 0] for view in self.views] or [nothing] * len(self.index)
+        return tuple(
+            self.source.training_batch(self.content, index[step - self.first], u)
+            for index, u in zip(self.index, uniforms, strict=True)
+        )
 
     def noise(self, step: int, player: int) -> dict[str, Tensor]:
         """Name → (member, draw, image, size)"""
         return {name: draws.at(step) for name, draws in self.players[player].items()}
 
     def settings(self, step: int) -> dict[str, Tensor]:
-        """Name → (member,): the objective's scalars, and the KL's weight in the warm-up."""
-        return {**self.constants, **self.kl_weight(self.timetable.kl_weight(step))}
+        """Name → (member,): the objective's scalars, and where the step stands in the schedules."""
+        timetable = self.timetable
+        return {**self.constants, **self.schedules(timetable.kl_weight(step), step / timetable.steps)}
 
-    def kl_weight(self, weight: float) -> dict[str, Tensor]:
-        shape = (len(self.order_keys),)
-        return {"kl_weight": torch.full(shape, weight, dtype=self.source.dtype, device=self.source.device)}
+    def schedules(self, kl_weight: float, progress: float) -> dict[str, Tensor]:
+        """The settings that change with the step; (member,) each."""
+        shape = (len(self.order_keys[0]),)
+        values = {"kl_weight": kl_weight, "progress": progress}
+        dtype, device = self.source.dtype, self.source.device
+        return {name: torch.full(shape, value, dtype=dtype, device=device) for name, value in values.items()}
+
+
+def _batch_names(count: int) -> list[tuple[str, ...]]:
+    """What tells the streams of a step's batches apart; the first has no name of its own, so that an objective that
+    sees one batch and one that sees two train on the same first batches."""
+    return [() if number == 0 else (f"batch {number}",) for number in range(count)]
 
 
 def settings_of(cell: Cell) -> list[str]:

@@ -44,10 +44,12 @@ class InTurn:
         inputs.prepare(first, last)
         losses, history = [], []
         for step in range(first, last):
-            x, settings = inputs.images(step)[0], _own(inputs.settings(step))
+            images, settings = tuple(batch[0] for batch in inputs.images(step)), _own(inputs.settings(step))
             step_losses, step_terms = [], {}
             for number, player in enumerate(member.objective.players):
-                loss, terms = member.system(player, x, _own(inputs.noise(step, number)), settings)
+                loss, terms = member.system(
+                    player, images[: player.batches], _own(inputs.noise(step, number)), settings
+                )
                 owned = list(member.owned[number].values())
                 gradients = torch.autograd.grad(loss, owned, allow_unused=True, materialize_grads=True)
                 member.move(number, gradients, self.timetable.rate(step))
@@ -73,14 +75,16 @@ class Mapped:
         self.inputs.prepare(first, last)
         losses, history = [], []
         for step in range(first, last):
-            x, settings = self.inputs.images(step), self.inputs.settings(step)
+            images, settings = self.inputs.images(step), self.inputs.settings(step)
             step_losses, step_terms = [], {}
-            for number in range(len(self.players)):
+            for number, player in enumerate(self.players):
                 names = self.members[0].owned[number]
                 owned = {name: self.parameters[name] for name in names}
                 others = {name: value for name, value in self.parameters.items() if name not in names}
                 noise = self.inputs.noise(step, number)
-                gradients, (loss, terms) = self.gradients[number](owned, others, self.buffers, x, noise, settings)
+                gradients, (loss, terms) = self.gradients[number](
+                    owned, others, self.buffers, images[: player.batches], noise, settings
+                )
                 for position, member in enumerate(self.members):
                     own = [gradients[name][position] for name in names]
                     member.move(number, own, self.timetable.rate(step))
@@ -100,11 +104,11 @@ class Mapped:
         return parameters, buffers
 
     def _gradient_of(self, player: Player) -> Callable[..., Any]:
-        """(stacked owned, others, buffers, x, noise, settings) → gradients by the owned, (loss, terms)"""
+        """(stacked owned, others, buffers, batches, noise, settings) → gradients by the owned, (loss, terms)"""
         system = self.members[0].system
 
-        def loss_of(owned: Any, others: Any, buffers: Any, x: Tensor, noise: Any, settings: Any) -> Any:
-            loss, terms = functional_call(system, ({**owned, **others}, buffers), (player, x, noise, settings))
+        def loss_of(owned: Any, others: Any, buffers: Any, batches: Any, noise: Any, settings: Any) -> Any:
+            loss, terms = functional_call(system, ({**owned, **others}, buffers), (player, batches, noise, settings))
             return loss, (loss, terms)
 
         return vmap(grad(loss_of, has_aux=True))
