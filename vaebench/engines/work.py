@@ -157,9 +157,7 @@ def _keep_arrays(folder: CellFolder, subject: Subject) -> None:
     try:
         arrays = keepsakes(subject)
     except (NotImplementedError, RuntimeError):
-        folder.log.parent.mkdir(parents=True, exist_ok=True)
-        with folder.log.open("a") as log:
-            log.write(f"no arrays for the report:\n{traceback.format_exc()}\n")
+        traceback.print_exc()
         return
     with replacing(folder.arrays) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
