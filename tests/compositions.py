@@ -13,6 +13,7 @@ VMI = {
     "entropy": "aggregate",
     "q_input": "mean",
     "auxiliary_hidden": [16],
+    "auxiliary_floor": 0.1,
 }
 
 

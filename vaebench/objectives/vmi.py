@@ -20,16 +20,21 @@ from vaebench.objectives.player import Batches, Named, Noise, Objective, System,
 
 
 class AuxiliaryPosterior(nn.Module):
-    """Q(ẑ|x) = N(μ_Q(x), diag(σ_Q(x)²))"""
+    """Q(ẑ|x) = N(μ_Q(x), diag(σ_Q(x)²)), σ_Q at least its floor.
 
-    def __init__(self, shape: Shape, subcode: int, hidden: list[int]) -> None:
+    Any Q gives a bound, so the floor only loosens it. Without one the expression is unbounded where Q sees the
+    decoder's mean, a function of z from which ẑ may be read off exactly, and training runs away.
+    """
+
+    def __init__(self, shape: Shape, subcode: int, hidden: list[int], floor: float) -> None:
         super().__init__()
+        self.floor = floor
         self.encoder = Mlp(hidden, "relu", "torch").encoder(shape)
         self.mean_and_log_scale = self.encoder.vector_head(2 * subcode)
 
     def forward(self, x: Tensor) -> DiagonalNormal:
         mean, log_scale = self.mean_and_log_scale(self.encoder(x)).chunk(2, dim=-1)
-        return DiagonalNormal(mean, log_scale.exp())
+        return DiagonalNormal(mean, self.floor + log_scale.exp())
 
 
 class _VmiPlayer:
@@ -121,6 +126,6 @@ def aggregate_entropy(q: DiagonalNormal, z: Tensor, images: int) -> Tensor:
 def vmi(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:
     """Two players: Q, then the model."""
     chosen = choices["objective"]
-    auxiliary = AuxiliaryPosterior(shape, len(chosen["subcode"]), chosen["auxiliary_hidden"])
+    auxiliary = AuxiliaryPosterior(shape, len(chosen["subcode"]), chosen["auxiliary_hidden"], chosen["auxiliary_floor"])
     players = (AuxiliaryPlayer(choices, shape.pixels), VmiPlayer(choices, shape.pixels, images))
     return Objective(players, {"auxiliary": auxiliary})

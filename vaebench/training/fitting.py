@@ -1,4 +1,4 @@
-"""From cells to models: by gradients as a fleet, or in closed form one by one."""
+"""From cells to models: by gradients as a fleet, or without gradients one by one."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,7 @@ from vaebench.catalog.implementation import implementation
 from vaebench.data import streams
 from vaebench.data.source import Source
 from vaebench.store.cell import Cell
+from vaebench.training.fitted import Fitter
 from vaebench.training.fleet import Surroundings, Trained, train_fleet
 from vaebench.training.initialisation import DTYPES, is_fitted
 from vaebench.training.memory import largest_fleet
@@ -23,7 +24,7 @@ def fit(cells: Sequence[Cell], around: Surroundings) -> Iterator[Trained]:
     """
     if is_fitted(cells[0]):
         for cell in cells:
-            yield _fit_in_closed_form(cell, around.source)
+            yield _fit_without_gradients(cell, around.source)
         return
     waiting = list(cells)
     largest = largest_fleet(cells[0], around)
@@ -39,7 +40,7 @@ def fit(cells: Sequence[Cell], around: Surroundings) -> Iterator[Trained]:
                 torch.cuda.empty_cache()
 
 
-def _fit_in_closed_form(cell: Cell, source: Source) -> Trained:
+def _fit_without_gradients(cell: Cell, source: Source) -> Trained:
     started = time.perf_counter()
     objective = load_catalog().parts["objective"][cell.composition["objective"]["name"]]
     content = source.training_content(cell.recipe["train"])
@@ -48,8 +49,8 @@ def _fit_in_closed_form(cell: Cell, source: Source) -> Trained:
         stream = streams.keys([(cell.seed, "noise", "view")], source.device)
         u = streams.uniform(stream, 0, len(content), source.pixels, source.dtype)[:, 0]
     x = source.training_batch(content, torch.arange(len(content), device=source.device), u)
-    model = implementation(objective.implementation)().fit(cell.composition, x)
+    fitter: Fitter = implementation(objective.implementation)()
+    model, losses = fitter.fit(cell.composition, x, cell.seed)
     model = model.to(source.device, DTYPES[cell.recipe["precision"]])
-    with torch.no_grad():
-        loss = -float(model.log_prob(x).mean())
-    return Trained(cell, model, [{"epoch": 1, "step": 1, "loss": loss}], time.perf_counter() - started, 1, 1)
+    curves = [{"epoch": step, "step": step, "loss": loss} for step, loss in enumerate(losses, start=1)]
+    return Trained(cell, model, curves, time.perf_counter() - started, steps=len(losses), epochs=len(losses))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaebench.data.dataset import Shape
 from vaebench.models.classical.ppca import ProbabilisticPca
+from vaebench.training.fitted import Fitted
 
 
 class ClosedFormPpca:
@@ -15,8 +16,9 @@ class ClosedFormPpca:
     def model(self, choices: dict[str, Any], shape: Shape) -> ProbabilisticPca:
         return ProbabilisticPca(shape.pixels, choices["latent"])
 
-    def fit(self, choices: dict[str, Any], x: Tensor) -> ProbabilisticPca:
-        """The model that maximises Σ ln p(x); x: (image, pixel). σ is kept at its floor at least."""
+    @torch.no_grad()
+    def fit(self, choices: dict[str, Any], x: Tensor, seed: int) -> Fitted:
+        """The model that maximises Σ ln p(x); no part of it is random. σ is kept at its floor at least."""
         images, pixels = x.shape
         latent = choices["latent"]
         x = x.double()
@@ -24,10 +26,9 @@ class ClosedFormPpca:
         eigenvalues, eigenvectors = torch.linalg.eigh((x - mean).mT @ (x - mean) / images)
         leading, rest = eigenvalues[pixels - latent :], eigenvalues[: pixels - latent]
         variance = rest.mean().clamp_min(choices["likelihood"]["sigma_floor"] ** 2)
-        model = self.model(choices, Shape(pixels)).double()
-        with torch.no_grad():
-            scales = (leading - variance).clamp_min(0.0).sqrt()
-            model.weights.copy_((eigenvectors[:, pixels - latent :] * scales).flip(-1))
-            model.mean.copy_(mean)
-            model.sigma.copy_(variance.sqrt())
-        return model
+        model = self.model(choices, Shape(pixels)).to(x)
+        scales = (leading - variance).clamp_min(0.0).sqrt()
+        model.weights.copy_((eigenvectors[:, pixels - latent :] * scales).flip(-1))
+        model.mean.copy_(mean)
+        model.sigma.copy_(variance.sqrt())
+        return Fitted(model, [-float(model.log_prob(x).mean())])

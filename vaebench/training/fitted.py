@@ -1,0 +1,36 @@
+"""The contract of objectives that are maximised without gradients."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+from vaebench.data.dataset import Shape
+
+
+class Fitted(NamedTuple):
+    model: nn.Module
+    losses: list[float]
+    """What was minimised, an image, after each iteration; −ln p(x) where the model has a likelihood."""
+
+
+class Fitter(Protocol):
+    """A fitted objective."""
+
+    def model(self, choices: dict[str, Any], shape: Shape) -> nn.Module:
+        """The empty model of a composition."""
+        ...
+
+    def fit(self, choices: dict[str, Any], x: Tensor, seed: int) -> Fitted:
+        """The model fitted to x, (image, pixel); `seed` names the streams of its start."""
+        ...
+
+
+def ascend(step: Callable[[], float], iterations: int, tolerance: float) -> list[float]:
+    """What `step` returned, at most `iterations` times: until it improves by no more than `tolerance` of its size."""
+    values: list[float] = []
+    for _ in range(iterations):
+        values.append(step())
+        if len(values) > 1 and values[-1] - values[-2] <= tolerance * abs(values[-1]):
+            break
+    return values

@@ -1,0 +1,98 @@
+"""Gaussian mixtures by expectation and maximisation (Beaulac 2019 §2; Serdega 2019 §2.4)."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaebench.data import streams
+from vaebench.data.dataset import Shape
+from vaebench.models.classical.gmm import DiagonalMixture, FullMixture, GaussianMixture
+from vaebench.training.fitted import Fitted, ascend
+
+MIXTURES: dict[str, type[GaussianMixture]] = {"gaussian": DiagonalMixture, "gaussian-full": FullMixture}
+"""Likelihood → mixture."""
+
+
+class MixtureByEm:
+    """E and M steps in turn from k-means++ centres. No σ falls below its floor: see `maximise`."""
+
+    def model(self, choices: dict[str, Any], shape: Shape) -> GaussianMixture:
+        return MIXTURES[choices["likelihood"]["name"]](shape.pixels, choices["objective"]["components"])
+
+    @torch.no_grad()
+    def fit(self, choices: dict[str, Any], x: Tensor, seed: int) -> Fitted:
+        x, chosen, floor = x.double(), choices["objective"], choices["likelihood"]["sigma_floor"]
+        model = self.model(choices, Shape(x.shape[1])).to(x)
+        start(model, x, seed, floor)
+
+        def step() -> float:
+            maximise(model, x, expectation(model, x), floor)
+            return float(model.log_prob(x).mean())
+
+        curve = ascend(step, chosen["iterations"], chosen["tolerance"])
+        return Fitted(model, [-value for value in curve])
+
+
+def expectation(model: GaussianMixture, x: Tensor) -> Tensor:
+    """ln γ_nk = ln π_k + ln N(x_n; μ_k, Σ_k) − ln Σ_j π_j N(x_n; μ_j, Σ_j); (image, component)
+
+    The sum runs over the components' own parameters; Beaulac's eq. 6 has N_{θ_k} in every term.
+    """
+    return model.joint_log_prob(x).log_softmax(-1)
+
+
+def maximise(model: GaussianMixture, x: Tensor, log_gamma: Tensor, floor: float) -> None:
+    """N_k = Σ_n γ_nk; π_k = N_k/N; μ_k = 1/N_k Σ_n γ_nk x_n; Σ_k = 1/N_k Σ_n γ_nk (x_n − μ_k)(x_n − μ_k)ᵀ.
+
+    γ_nk/N_k is taken in log space, so a component that nearly died keeps a mean. Variances (eigenvalues of a full
+    covariance) below floor² are raised to it, which is the maximum among the Σ ⪰ floor² I: ln p(x) never falls.
+    """
+    log_count = log_gamma.logsumexp(0)
+    shares = (log_gamma - log_count).exp()
+    model.log_weights.copy_(log_count - math.log(len(x)))
+    model.means.copy_(shares.mT @ x)
+    for k in range(len(model.means)):
+        set_spread(model, k, x - model.means[k], shares[:, k], floor)
+
+
+def set_spread(model: GaussianMixture, k: int, centred: Tensor, shares: Tensor, floor: float) -> None:
+    """Σ_k = Σ_n s_n (x_n − μ_k)(x_n − μ_k)ᵀ in the form that the mixture has; shares s: (image,), they sum to one"""
+    if isinstance(model, FullMixture):
+        model.set_factor(k, floored_factor((centred * shares.unsqueeze(-1)).mT @ centred, floor))
+    elif isinstance(model, DiagonalMixture):
+        model.sigma[k] = (shares @ centred.square()).sqrt().clamp_min(floor)
+
+
+def floored_factor(covariance: Tensor, floor: float) -> Tensor:
+    """L with L Lᵀ = V max(Λ, floor²) Vᵀ, by the QR of max(Λ, floor²)^½ Vᵀ; (pixel, pixel), lower triangular"""
+    eigenvalues, vectors = torch.linalg.eigh(covariance)
+    root = eigenvalues.clamp_min(floor**2).sqrt().unsqueeze(-1) * vectors.mT
+    upper = torch.linalg.qr(root).R
+    return (upper * upper.diagonal().sign().unsqueeze(-1)).mT
+
+
+def start(model: GaussianMixture, x: Tensor, seed: int, floor: float) -> None:
+    """Equal weights, k-means++ centres, and for all components the spread of the images about their nearest centre."""
+    centres = spread_out_centres(x, len(model.means), seed)
+    model.means.copy_(centres)
+    centred = x - centres[torch.cdist(x, centres).argmin(-1)]
+    shares = torch.full_like(x[:, 0], 1.0 / len(x))
+    for k in range(len(centres)):
+        set_spread(model, k, centred, shares, floor)
+
+
+def spread_out_centres(x: Tensor, count: int, seed: int) -> Tensor:
+    """k-means++ (Arthur & Vassilvitskii 2007): each next centre is an image, drawn with probability ∝ its squared
+    distance from the nearest centre so far; (count, pixel)"""
+    stream = torch.tensor(streams.key(seed, "initialisation", "k-means++"), device=x.device)
+    u = streams.uniform(stream, 0, count, 1, x.dtype).squeeze(-1)
+    centres = [x[int(u[0] * len(x))]]
+    distance = torch.full_like(x[:, 0], torch.inf)
+    for number in range(1, count):
+        distance = torch.minimum(distance, (x - centres[-1]).square().sum(-1))
+        cumulative = distance.cumsum(0)
+        index = torch.searchsorted(cumulative, u[number : number + 1] * cumulative[-1], right=True)
+        centres.append(x[int(index.clamp_max(len(x) - 1))])
+    return torch.stack(centres)
