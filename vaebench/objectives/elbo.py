@@ -8,6 +8,7 @@ from torch.distributions import Distribution, kl_divergence
 from vaebench.data.dataset import Shape
 from vaebench.models.composition import Composition
 from vaebench.models.contract import LatentVariableModel
+from vaebench.models.mixed import drawn
 from vaebench.objectives.player import Batches, Named, Noise, Objective, System, Terms, model_of
 
 
@@ -25,9 +26,10 @@ class Evidence(NamedTuple):
     """Mean over images of the KL, in the form asked for; ()."""
 
 
-def evidence(model: LatentVariableModel, x: Tensor, noise: Tensor, kl: str) -> Evidence:
+def evidence(model: LatentVariableModel, x: Tensor, noise: Tensor, kl: str, progress: Tensor | None = None) -> Evidence:
+    """`progress` sets the temperature at which a categorical code is relaxed; without it that is the final one."""
     q = model.posterior(x)
-    z = q.from_noise(noise)  # type: ignore[attr-defined]
+    z = drawn(q, noise, progress)
     p = model.likelihood(z)
     return Evidence(q, z, p, p.log_prob(x).mean(), KL_FORMS[kl](q, model.prior(), z).mean())
 
@@ -58,7 +60,7 @@ class ElboPlayer:
 
     def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
         (x,) = batches
-        seen = evidence(model_of(system), x, noise["z"], self.kl)
+        seen = evidence(model_of(system), x, noise["z"], self.kl, settings["progress"])
         loss = settings["kl_weight"] * settings["beta"] * seen.kl - seen.reconstruction
         return loss, {"reconstruction": seen.reconstruction, "kl": seen.kl}
 

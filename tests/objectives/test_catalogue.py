@@ -1,0 +1,383 @@
+"""Every objective of the catalogue against its defining equation."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
+
+from tests.compositions import cell, composition
+from vaebench.catalog.catalog import complete, load_catalog
+from vaebench.data.dataset import Shape
+from vaebench.models.distributions import DiagonalNormal
+from vaebench.objectives import discrepancy, moments, score_function
+from vaebench.objectives.critic import Critic, critic_loss, shuffled
+from vaebench.objectives.discrepancy import unbiased_mmd
+from vaebench.objectives.iwae import importance_bound, log_weights
+from vaebench.objectives.reconstruction import squared_jacobian
+from vaebench.objectives.total_correlation import ESTIMATORS, kl_parts
+from vaebench.training.initialisation import build_system
+
+IMAGES, PIXELS = 30, 9
+DOUBLE = torch.float64
+
+
+def objective_of(name, **parameters):
+    return {"name": name, **complete(load_catalog().parts["objective"][name].parameters, parameters)}
+
+
+def built(name, images=1000, choices=None, **parameters):
+    made = composition(objective=objective_of(name, **parameters), **(choices or {}))
+    system, objective = build_system(cell(choices=made), Shape(PIXELS), images)
+    return system, objective
+
+
+def inputs_of(player, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    batches = tuple((torch.rand(IMAGES, PIXELS, generator=generator) < 0.4).double() for _ in range(player.batches))
+    noise = {}
+    for name, wanted in player.noise.items():
+        draw = torch.rand if wanted.law == "uniform" else torch.randn
+        noise[name] = draw(wanted.draws, IMAGES, wanted.size, dtype=DOUBLE, generator=generator)
+    return batches, noise
+
+
+def settings(**values):
+    known = {"kl_weight": 1.0, "progress": 0.5, **values}
+    return {name: torch.tensor(value, dtype=DOUBLE) for name, value in known.items()}
+
+
+def gradient(loss, system, prefix="model."):
+    parameters = [value for name, value in system.named_parameters() if name.startswith(prefix)]
+    return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True, retain_graph=True)
+
+
+class TestIwae:
+    def test_the_loss_is_the_bound_and_its_gradient_weighs_each_sample_by_its_share(self):
+        """∇ ln 1/K Σ w_k = Σ_k w̃_k ∇ ln w_k, with w̃ the normalised weights held still."""
+        system, objective = built("iwae", samples=7)
+        (player,) = objective.players
+        (x,), noise = inputs_of(player)
+        loss, terms = system(player, (x,), noise, settings())
+        log_weight = log_weights(system.model, x, noise["z"])
+        by_hand = torch.log(torch.exp(log_weight - log_weight.max(0).values).mean(0)) + log_weight.max(0).values
+        assert torch.allclose(terms["bound"], by_hand.mean(), rtol=1e-12)
+        assert torch.allclose(loss, -by_hand.mean(), rtol=1e-12)
+        share = torch.softmax(log_weight, dim=0).detach()
+        surrogate = -(share * log_weight).sum(0).mean()
+        assert not torch.allclose(surrogate, loss, rtol=1e-3)
+        for ours, theirs in zip(gradient(loss, system), gradient(surrogate, system), strict=True):
+            assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+    def test_one_sample_is_the_monte_carlo_elbo(self):
+        system, objective = built("iwae", samples=1)
+        plain, elbo = built("elbo", kl="monte-carlo", samples=1)
+        (x,), noise = inputs_of(objective.players[0])
+        bound, _ = system(objective.players[0], (x,), noise, settings())
+        loss, _ = plain(elbo.players[0], (x,), noise, settings(beta=1.0))
+        assert torch.allclose(bound, loss, rtol=1e-12)
+
+    def test_more_samples_never_lower_the_bound_on_the_same_draws(self):
+        weights = torch.randn(12, 50, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+        in_groups = torch.stack([importance_bound(group) for group in weights.split(4)]).mean()
+        assert weights.mean() <= in_groups <= importance_bound(weights)
+
+
+class TestScoreFunction:
+    @pytest.mark.parametrize(("baseline", "draws"), [("none", 4000), ("leave-one-out", 400)])
+    def test_it_agrees_with_the_reparametrised_gradient_in_expectation(self, baseline, draws):
+        """Encoder gradients of both estimators on the same images, over many draws, within their errors."""
+        system, objective = built("score-function", samples=draws, baseline=baseline)
+        (player,) = objective.players
+        (x,), _ = inputs_of(player)
+        x = x[:2]
+        target = next(system.model.posterior_head.parameters())
+        estimates, pathwise = [], []
+        generator = torch.Generator().manual_seed(3)
+        for _ in range(40):
+            noise = {"z": torch.randn(draws, 2, 4, dtype=DOUBLE, generator=generator)}
+            loss, terms = system(player, (x,), noise, settings())
+            estimates.append(torch.autograd.grad(loss, target)[0])
+            weights = log_weights(system.model, x, noise["z"])
+            pathwise.append(torch.autograd.grad(-weights.mean(), target)[0])
+            assert torch.allclose(loss, -terms["elbo"])
+        ours, theirs = torch.stack(estimates), torch.stack(pathwise)
+        error = (ours.var(0) / 40 + theirs.var(0) / 40).sqrt()
+        deviation = ((ours.mean(0) - theirs.mean(0)).abs() / error.clamp_min(1e-12))[error > 1e-12]
+        assert float(deviation.max()) < 5.0
+
+    def test_the_decoders_gradient_is_the_usual_one(self):
+        system, objective = built("score-function", samples=5, baseline="none")
+        (player,) = objective.players
+        (x,), noise = inputs_of(player)
+        loss, _ = system(player, (x,), noise, settings())
+        weights = log_weights(system.model, x, noise["z"])
+        for ours, theirs in zip(
+            gradient(loss, system, "model.decoder"), gradient(-weights.mean(), system, "model.decoder"), strict=True
+        ):
+            assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+    @pytest.mark.parametrize("theta", [0.0, 1.0, 2.0])
+    def test_wangs_example_has_his_exact_variances(self, theta):
+        """q = N(θ, 1), f = x²: the score estimator x²(x − θ) has variance θ⁴ + 14 θ² + 15, the reparametrised
+        2(θ + ε) has 4 (Wang 2018)."""
+        noise = torch.randn(2_000_000, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+        x = theta + noise
+        location = torch.tensor(theta, dtype=DOUBLE)
+        score = x.square() * (x - location)
+        assert float(score.mean()) == pytest.approx(2 * theta, abs=0.05)
+        assert float(score.var()) == pytest.approx(theta**4 + 14 * theta**2 + 15, rel=0.02)
+        assert float((2 * x).var()) == pytest.approx(4.0, rel=0.01)
+
+    def test_leave_one_out_is_the_mean_of_the_others(self):
+        f = torch.randn(5, 3, dtype=DOUBLE)
+        for draw in range(5):
+            others = torch.cat([f[:draw], f[draw + 1 :]]).mean(0)
+            assert torch.allclose(score_function.leave_one_out(f)[draw], others)
+
+
+class TestAlternating:
+    def test_each_turn_is_the_elbos_gradient_in_its_own_half(self):
+        system, objective = built("alternating")
+        plain, elbo = built("elbo")
+        (x,), noise = inputs_of(objective.players[0])
+        reference, _ = plain(elbo.players[0], (x,), noise, settings(beta=1.0))
+        owned = set()
+        for player in objective.players:
+            loss, _ = system(player, (x,), noise, settings(beta=1.0))
+            assert torch.allclose(loss, reference)
+            owned |= {name for name, _ in system.named_parameters() if name.startswith(player.owns)}
+        assert owned == {name for name, _ in system.named_parameters()}
+        assert not set(objective.players[0].owns) & set(objective.players[1].owns)
+
+
+class TestConstrained:
+    def test_free_bits_charge_each_latent_for_its_batch_mean_above_the_allowance(self):
+        system, objective = built("free-bits")
+        (player,) = objective.players
+        (x,), noise = inputs_of(player)
+        q = system.model.posterior(x)
+        by_latent = (0.5 * (q.variance + q.mean.square() - 1 - q.variance.log())).mean(0)
+        allowance = float(by_latent.detach().median())
+        loss, terms = system(player, (x,), noise, settings(free_nats=allowance))
+        charged = sum(max(float(kl), allowance) for kl in by_latent)
+        assert float(loss) == pytest.approx(charged - float(terms["reconstruction"]), rel=1e-9)
+
+    @pytest.mark.parametrize(("progress", "reached"), [(0.0, 0.0), (0.2, 0.5), (0.4, 1.0), (0.9, 1.0)])
+    def test_capacity_rises_to_its_maximum_and_is_that_of_the_batchs_mean(self, progress, reached):
+        system, objective = built("capacity", rise=0.4)
+        (player,) = objective.players
+        (x,), noise = inputs_of(player)
+        loss, terms = system(player, (x,), noise, settings(gamma=3.0, maximum=2.0, progress=progress))
+        assert float(terms["capacity"]) == pytest.approx(2.0 * reached)
+        distance = abs(float(terms["kl"]) - 2.0 * reached)
+        assert float(loss) == pytest.approx(3.0 * distance - float(terms["reconstruction"]), rel=1e-9)
+
+    def test_capacity_per_image_is_another_number_once_images_differ(self):
+        faithful, popular = (built("capacity", per_image=flag) for flag in (False, True))
+        (x,), noise = inputs_of(faithful[1].players[0])
+        kl = kl_divergence(faithful[0].model.posterior(x), faithful[0].model.prior())
+        middle = float(kl.mean())
+        chosen = settings(gamma=1.0, maximum=middle, progress=1.0)
+        (one, terms), (other, _) = (
+            system(objective.players[0], (x,), noise, chosen) for system, objective in (faithful, popular)
+        )
+        assert float(one + terms["reconstruction"]) == pytest.approx(0.0, abs=1e-9)
+        assert float(other - one) == pytest.approx(float((kl - middle).abs().mean()), rel=1e-9)
+
+
+class TestMoments:
+    def test_covariances_are_numpys_with_divisor_n(self):
+        mean, variance = torch.randn(20, 3, dtype=DOUBLE), torch.rand(20, 3, dtype=DOUBLE)
+        expected = np.cov(mean.numpy(), rowvar=False, bias=True)
+        assert np.allclose(moments.covariance_of_means(mean, variance), expected)
+        assert np.allclose(moments.covariance_of_codes(mean, variance), expected + np.diag(variance.mean(0).numpy()))
+
+    def test_the_penalty_is_zero_exactly_at_the_identity(self):
+        off, on = moments.distances(torch.eye(3, dtype=DOUBLE))
+        assert float(off) == float(on) == 0.0
+        covariance = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=DOUBLE)
+        off, on = moments.distances(covariance)
+        assert (float(off), float(on)) == (0.5, 1.0)
+
+    def test_dip_adds_its_penalty_to_the_elbo(self):
+        system, objective = built("dip", form="ii")
+        (player,) = objective.players
+        (x,), noise = inputs_of(player)
+        loss, terms = system(player, (x,), noise, settings(lambda_off=2.0, lambda_on=3.0))
+        expected = terms["kl"] - terms["reconstruction"] + 2.0 * terms["off_diagonal"] + 3.0 * terms["diagonal"]
+        assert torch.allclose(loss, expected)
+
+
+class TestDiscrepancy:
+    @pytest.mark.parametrize("kernel", ["imq", "rbf"])
+    def test_mmd_equals_a_double_loop(self, kernel):
+        a, b = torch.randn(6, 2, dtype=DOUBLE), torch.randn(6, 2, dtype=DOUBLE) + 1
+
+        def k(x, y):
+            squared = float((x - y).square().sum())
+            if kernel == "rbf":
+                return math.exp(-squared / 4.0)
+            return sum(4.0 * s / (4.0 * s + squared) for s in discrepancy.SCALES)
+
+        pairs = [(i, j) for i in range(6) for j in range(6)]
+        within = sum(k(p[i], p[j]) for p in (a, b) for i, j in pairs if i != j) / 30
+        between = sum(k(a[i], b[j]) for i, j in pairs) / 36
+        assert float(unbiased_mmd(a, b, discrepancy.KERNELS[kernel])) == pytest.approx(within - 2 * between, rel=1e-9)
+
+    @pytest.mark.parametrize("kernel", ["imq", "rbf"])
+    def test_mmd_is_zero_in_expectation_for_equal_laws_and_positive_for_others(self, kernel):
+        generator = torch.Generator().manual_seed(0)
+        chosen = discrepancy.KERNELS[kernel]
+
+        def sample(count, shift=0.0):
+            return shift + torch.randn(count, 3, dtype=DOUBLE, generator=generator)
+
+        values = torch.stack([unbiased_mmd(sample(20), sample(20), chosen) for _ in range(500)])
+        assert abs(float(values.mean())) < 4 * float(values.std()) / math.sqrt(500)
+        apart = unbiased_mmd(
+            torch.randn(50, 3, dtype=DOUBLE), 2 + torch.randn(50, 3, dtype=DOUBLE), discrepancy.KERNELS[kernel]
+        )
+        assert float(apart) > 0.1
+
+    def test_info_vae_weighs_as_its_equation(self):
+        system, objective = built("info")
+        (player,) = objective.players
+        (x,), noise = inputs_of(player)
+        loss, terms = system(player, (x,), noise, settings(alpha=0.3, **{"lambda": 5.0}))
+        assert torch.allclose(loss, 0.7 * terms["kl"] + 4.3 * terms["mmd"] - terms["reconstruction"])
+
+
+class TestTotalCorrelation:
+    def log_density(self, mean, scale, z):
+        return Normal(mean, scale).log_prob(z.unsqueeze(1))
+
+    def test_the_parts_sum_to_the_monte_carlo_kl_for_every_estimator(self):
+        mean, scale = torch.randn(16, 3, dtype=DOUBLE), torch.rand(16, 3, dtype=DOUBLE) + 0.2
+        z = mean + scale * torch.randn(16, 3, dtype=DOUBLE)
+        log_prior = Normal(0.0, 1.0).log_prob(z)
+        for make in ESTIMATORS.values():
+            parts = kl_parts(self.log_density(mean, scale, z), make(16, 500, z), log_prior)
+            kl = (DiagonalNormal(mean, scale).log_prob(z) - log_prior.sum(-1)).mean()
+            assert torch.allclose(sum(parts), kl, rtol=1e-9)
+
+    def test_over_the_whole_set_stratified_weights_give_the_exact_mixture(self):
+        mean, scale = torch.randn(40, 2, dtype=DOUBLE), torch.rand(40, 2, dtype=DOUBLE) + 0.2
+        z = mean + scale * torch.randn(40, 2, dtype=DOUBLE)
+        mixture = MixtureSameFamily(Categorical(torch.ones(40).double()), Independent(Normal(mean, scale), 1))
+        exact = (DiagonalNormal(mean, scale).log_prob(z) - mixture.log_prob(z)).mean()
+        information, _, _ = kl_parts(
+            self.log_density(mean, scale, z), ESTIMATORS["mss"](40, 40, z), torch.zeros_like(z)
+        )
+        assert torch.allclose(information, exact, rtol=1e-10)
+
+    def test_estimators_on_a_known_aggregate(self):
+        """Section 7.4: N = 10,000, D = 10, σ = 0.3, batch 256, mean of 40 batches: MSS within 0.5 nats of the exact MI
+        and TC; MWS off by about 6 in MI and 86 in TC."""
+        generator = torch.Generator().manual_seed(0)
+        means = torch.randn(10_000, 10, dtype=torch.float32, generator=generator)
+        scale = torch.tensor(0.3)
+        z = means[:400] + scale * torch.randn(400, 10, generator=generator)
+        log_q, log_q_product = [], []
+        for part in z.split(20):
+            density = Normal(means, scale).log_prob(part.unsqueeze(1))
+            log_q.append(torch.logsumexp(density.sum(-1), 1) - math.log(10_000))
+            log_q_product.append((torch.logsumexp(density, 1) - math.log(10_000)).sum(-1))
+        log_q, log_q_product = torch.cat(log_q), torch.cat(log_q_product)
+        exact_information = float((Normal(means[:400], scale).log_prob(z).sum(-1) - log_q).mean())
+        exact_total = float((log_q - log_q_product).mean())
+        found = {}
+        for name, make in ESTIMATORS.items():
+            values = []
+            for _ in range(40):
+                batch = torch.randperm(10_000, generator=generator)[:256]
+                drawn = means[batch] + scale * torch.randn(256, 10, generator=generator)
+                density = Normal(means[batch], scale).log_prob(drawn.unsqueeze(1))
+                values.append(torch.stack(kl_parts(density, make(256, 10_000, drawn), torch.zeros_like(drawn))[:2]))
+            found[name] = torch.stack(values).mean(0).tolist()
+        assert found["mss"][0] == pytest.approx(exact_information, abs=0.5)
+        assert found["mss"][1] == pytest.approx(exact_total, abs=0.5)
+        assert found["mws"][0] - exact_information == pytest.approx(6, abs=1.5)
+        assert found["mws"][1] - exact_total == pytest.approx(86, abs=8)
+
+    def test_weights_of_one_and_beta_are_factor_vaes_under_exact_total_correlation(self):
+        """Section 7.6: β-TCVAE(α = γ = 1, β) = ELBO − (β − 1) TC."""
+        system, objective = built("total-correlation")
+        (player,) = objective.players
+        (x,), noise = inputs_of(player)
+        loss, terms = system(player, (x,), noise, settings(alpha=1.0, beta=4.0, gamma=1.0))
+        q = system.model.posterior(x)
+        z = q.mean + q.stddev * noise["z"][0]
+        monte_carlo_kl = (q.log_prob(z) - system.model.prior().log_prob(z)).mean()
+        expected = monte_carlo_kl - terms["reconstruction"] + 3.0 * terms["total_correlation"]
+        assert torch.allclose(loss, expected, rtol=1e-9)
+
+
+class TestCritics:
+    def test_shuffling_keeps_each_latents_values_and_breaks_their_company(self):
+        z = torch.arange(30, dtype=DOUBLE).reshape(10, 3)
+        mixed = shuffled(z, torch.rand(10, 3, generator=torch.Generator().manual_seed(0)))
+        assert torch.equal(mixed.sort(0).values, z)
+        assert not torch.equal(mixed, z)
+        assert len({tuple((row // 3).tolist()) for row in mixed}) > 3
+
+    @pytest.mark.parametrize("name", ["factor", "adversarial"])
+    def test_the_critics_loss_gives_the_model_exactly_no_gradient(self, name):
+        system, objective = built(name)
+        critic = objective.players[0]
+        batches, noise = inputs_of(critic)
+        loss, _ = system(critic, batches, noise, settings())
+        loss.backward()
+        assert all(parameter.grad is None for parameter in system.model.parameters())
+        assert all(parameter.grad is not None for parameter in system.critic.parameters())
+
+    def test_the_best_critic_is_the_log_ratio_of_the_densities(self):
+        """N(½, 1) against N(−½, 1): the logit is z, and its mean under the first law is the KL, ½."""
+        torch.manual_seed(0)
+        critic = Critic(1, [32, 32])
+        optimiser = torch.optim.Adam(critic.parameters(), lr=5e-3)
+        for _ in range(600):
+            loss = critic_loss(critic(torch.randn(512, 1) + 0.5), critic(torch.randn(512, 1) - 0.5))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        z = torch.linspace(-1.5, 1.5, 7).unsqueeze(-1)
+        assert torch.allclose(critic(z).detach(), z.squeeze(-1), atol=0.25)
+        assert float(critic(torch.randn(50_000, 1) + 0.5).mean().detach()) == pytest.approx(0.5, abs=0.12)
+
+    def test_factor_vae_subtracts_gamma_times_the_critics_ratio(self):
+        system, objective = built("factor")
+        player = objective.players[1]
+        (x,), noise = inputs_of(player)
+        loss, terms = system(player, (x,), noise, settings(gamma=5.0))
+        assert torch.allclose(loss, terms["kl"] - terms["reconstruction"] + 5.0 * terms["total_correlation"])
+        q = system.model.posterior(x)
+        z = q.mean + q.stddev * noise["z"][0]
+        assert torch.allclose(terms["total_correlation"], system.critic(z).mean())
+
+    def test_the_adversarial_player_wants_its_codes_taken_for_the_priors(self):
+        system, objective = built("adversarial")
+        player = objective.players[1]
+        (x,), noise = inputs_of(player)
+        loss, terms = system(player, (x,), noise, settings(**{"lambda": 2.0}))
+        q = system.model.posterior(x)
+        z = q.mean + q.stddev * noise["z"][0]
+        expected = -torch.sigmoid(system.critic(z)).log().mean()
+        assert torch.allclose(terms["deceived"], expected)
+        assert torch.allclose(loss, 2.0 * expected - terms["reconstruction"])
+
+
+def test_the_squared_jacobian_is_unbiased():
+    weight = torch.randn(5, 3, dtype=DOUBLE)
+    x = torch.randn(4, 5, dtype=DOUBLE)
+
+    def code(images):
+        return torch.tanh(images @ weight)
+
+    exact = torch.stack([torch.autograd.functional.jacobian(code, row).square().sum() for row in x])
+    generator = torch.Generator().manual_seed(0)
+    probes = torch.randn(3000, 4, 3, dtype=DOUBLE, generator=generator)
+    estimates = torch.stack([squared_jacobian(code, x, probe) for probe in probes])
+    error = estimates.std(0) / math.sqrt(3000)
+    assert bool(((estimates.mean(0) - exact).abs() < 5 * error).all())

@@ -1,0 +1,47 @@
+"""The importance-weighted bound (Burda, Grosse & Salakhutdinov 2016): E ln 1/K Σ_k p(x, z_k)/q(z_k|x), z_k ~ q(z|x)."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaebench.data.dataset import Shape
+from vaebench.models.composition import Composition
+from vaebench.models.contract import LatentVariableModel
+from vaebench.objectives.player import Batches, Named, Noise, Objective, System, Terms, model_of
+
+
+def log_weights(model: LatentVariableModel, x: Tensor, noise: Tensor) -> Tensor:
+    """ln w = ln p(x|z) + ln p(z) − ln q(z|x); (sample, image)"""
+    q = model.posterior(x)
+    z = q.from_noise(noise)  # type: ignore[attr-defined]
+    return model.likelihood(z).log_prob(x) + model.prior().log_prob(z) - q.log_prob(z)
+
+
+def importance_bound(log_weight: Tensor) -> Tensor:
+    """Mean over images of ln 1/K Σ_k w_k; (sample, image) → ()"""
+    return (torch.logsumexp(log_weight, dim=0) - math.log(len(log_weight))).mean()
+
+
+class IwaePlayer:
+    """Moves the model. The loss is the bound itself, so its gradient Σ_k w̃_k ∇ ln w_k comes from differentiating it,
+    and what is logged is the bound and not the surrogate Σ_k w̃_k ln w_k."""
+
+    name = "model"
+    owns: tuple[str, ...] = ("model",)
+    batches = 1
+
+    def __init__(self, noise_size: int, samples: int) -> None:
+        self.noise = {"z": Noise(draws=samples, size=noise_size, law="normal")}
+
+    def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
+        (x,) = batches
+        log_weight = log_weights(model_of(system), x, noise["z"])
+        bound = importance_bound(log_weight)
+        return -bound, {"bound": bound, "elbo": log_weight.mean()}
+
+
+def iwae(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:
+    """One player, the model."""
+    return Objective((IwaePlayer(model.noise_size, choices["objective"]["samples"]),), {})
