@@ -18,6 +18,8 @@ class Shape:
     pixels: int
     side: int | None = None
     """Width and height of a square image; None where x is no image."""
+    levels: int | None = None
+    """Number of grey levels; None where values are real."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Dataset:
 
     @property
     def shape(self) -> Shape:
-        return Shape(self.pixels, self.side)
+        return Shape(self.pixels, self.side, self.levels)
 
     @functools.cached_property
     def checksum(self) -> str:

@@ -8,7 +8,14 @@ from torch import Tensor
 
 
 class NotApplicable(Exception):
-    """The question makes no sense for this model or view; the message says why."""
+    """The question makes no sense for this model or view; the message says why.
+
+    Raised, it is the answer to the whole question; among the answers, that of one part.
+    """
+
+    def __init__(self, reason: str, part: str = "") -> None:
+        super().__init__(reason)
+        self.part = part
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from torch.distributions import Bernoulli, Distribution, Independent, Multivaria
 
 from vaebench.data import streams
 from vaebench.models.distributions import DiagonalNormal, FromNoise, FullNormal, IndependentBernoulli
+from vaebench.models.drawn import Drawn
+from vaebench.models.mixed import GaussianAndOneHot, OneHot
 
 
 def draw(distribution: Distribution, keys: Tensor, first: int, count: int) -> Tensor:
@@ -52,6 +54,11 @@ def _(distribution: MultivariateNormal) -> FromNoise | None:
     return FullNormal(distribution.loc, distribution.scale_tril)
 
 
+@from_noise_form.register(OneHot | GaussianAndOneHot)
+def _(distribution: OneHot | GaussianAndOneHot) -> FromNoise | None:
+    return distribution.discrete()
+
+
 def posterior_mean(q: Distribution, keys: Tensor, draws: int = 64) -> Tensor:
     """E_q[z] in closed form, else over `draws` draws; (image, latent)."""
     try:
@@ -61,6 +68,8 @@ def posterior_mean(q: Distribution, keys: Tensor, draws: int = 64) -> Tensor:
 
 
 def _dtype(distribution: FromNoise) -> torch.dtype:
+    if isinstance(distribution, Drawn):
+        return distribution.dtype
     base: Any = getattr(distribution, "base_dist", distribution)
-    dtype: torch.dtype = (base.logits if isinstance(base, Bernoulli) else base.loc).dtype
+    dtype: torch.dtype = (base.loc if hasattr(base, "loc") else base.logits).dtype
     return dtype

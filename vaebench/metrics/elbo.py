@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from vaebench.metrics.answer import Answer, average, mean_and_variance
+from vaebench.metrics.categories import expected_log_likelihood
 from vaebench.metrics.draws import draw
 from vaebench.metrics.kl import analytic_kl, monte_carlo_kl
 from vaebench.metrics.subject import Subject
@@ -23,11 +24,11 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
         for first in range(0, samples, subject.rows):
             z = draw(q, keys, first, min(subject.rows, samples - first))
             divergence = monte_carlo_kl(q, prior, z) if kl is None else kl
-            parts.append(subject.model.likelihood(z).log_prob(block) - divergence)
+            parts.append(expected_log_likelihood(subject.model, q, z, block) - divergence)
         mean, variance = mean_and_variance(torch.cat(parts))
         values.append(mean)
         variances.append(variance)
     spread = torch.cat(variances) if samples > 1 else None  # type: ignore[arg-type]
     value, stderr = average(torch.cat(values), spread, subject.population(protocol))
     surprise = protocol["kl"] == "analytic" and not closed
-    return [Answer(value, stderr, note="Monte Carlo KL: q has no closed form" if surprise else "")]
+    return [Answer(value, stderr, note="Monte Carlo KL: it has no closed form" if surprise else "")]

@@ -14,6 +14,7 @@ from vaebench.metrics.answer import Answer, NotApplicable
 from vaebench.metrics.contract import check_contract
 from vaebench.metrics.subject import Subject
 from vaebench.models.contract import LatentVariableModel
+from vaebench.models.point import NoDensity
 from vaebench.store.record import MetricRequest, MetricValue
 
 
@@ -39,8 +40,8 @@ def _ask(subject: Subject, request: MetricRequest, fingerprint: str) -> list[Met
 
     try:
         with torch.no_grad():
-            answers: list[Answer] = implementation(metric.implementation)(subject, request.protocol)
-    except NotApplicable as reason:
+            answers: list[Answer | NotApplicable] = implementation(metric.implementation)(subject, request.protocol)
+    except (NotApplicable, NoDensity) as reason:
         return [value(column, "n/a", note=str(reason)) for column in metric.columns]
     except (NotImplementedError, ValueError, ArithmeticError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
@@ -49,8 +50,10 @@ def _ask(subject: Subject, request: MetricRequest, fingerprint: str) -> list[Met
     return [_value_of(answer, value, request.metric) for answer in answers]
 
 
-def _value_of(answer: Answer, value: Callable[..., MetricValue], family: str) -> MetricValue:
+def _value_of(answer: Answer | NotApplicable, value: Callable[..., MetricValue], family: str) -> MetricValue:
     column = f"{family}.{answer.part}" if answer.part else family
+    if isinstance(answer, NotApplicable):
+        return value(column, "n/a", note=str(answer))
     if not torch.isfinite(torch.tensor(answer.value)):
         return value(column, "failed", note=f"the number is {answer.value}; {answer.note}".rstrip("; "))
     known = answer.stderr is not None and bool(torch.isfinite(torch.tensor(answer.stderr)))

@@ -49,8 +49,12 @@ def importance_weights(
     samples: int,
     seed: int,
     log_weight_of: Callable[[Distribution, Tensor], Tensor],
+    given: Callable[[Distribution, Tensor, Tensor, int], tuple[Distribution, Tensor]] | None = None,
 ) -> Weights:
-    """Weights of every image; `log_weight_of` is (p(x|z), x) → ln f(x, z) for (draw, image)."""
+    """Weights of every image; `log_weight_of` is (p(x|z), x) → ln f(x, z) for (draw, image).
+
+    `given` draws one more latent u: (p(x|z), x, keys, first) → (p(x|z, u), ln p(u)/q(u|x, z)).
+    """
     prior = subject.model.prior()
     sums, squares = [], []
     for block, keys in subject.blocks(x, samples, "importance", seed):
@@ -61,7 +65,11 @@ def importance_weights(
         for first in range(0, samples, step):
             z = draw(q, keys, first, min(step, samples - first))
             log_ratio = prior.log_prob(z) - q.log_prob(z)
-            log_weight = log_weight_of(subject.model.likelihood(z), block).double() + log_ratio.double()
+            p = subject.model.likelihood(z)
+            if given is not None:
+                p, more = given(p, block, keys, first)
+                log_ratio = log_ratio + more
+            log_weight = log_weight_of(p, block).double() + log_ratio.double()
             log_sum = torch.logaddexp(log_sum, torch.logsumexp(log_weight, dim=0))
             log_sum_squares = torch.logaddexp(log_sum_squares, torch.logsumexp(2.0 * log_weight, dim=0))
         sums.append(log_sum)

@@ -10,6 +10,7 @@ from vaebench.metrics.answer import Answer, average, mean_and_variance
 from vaebench.metrics.draws import draw
 from vaebench.metrics.subject import Subject
 from vaebench.models.distributions import DiagonalNormal, kl_by_latent
+from vaebench.models.mixed import GaussianAndOneHot
 
 
 def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
@@ -23,6 +24,16 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
 def monte_carlo_kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
     """ln q(z|x) − ln p(z); (draw, image)"""
     return q.log_prob(z) - p.log_prob(z)
+
+
+def _by_latent(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL of each latent where both factorise, a category being the last; (image, latent)"""
+    if isinstance(q, GaussianAndOneHot) and isinstance(p, GaussianAndOneHot):
+        category = kl_divergence(q.category, p.category).unsqueeze(-1)
+        return torch.cat([kl_by_latent(q.gaussian, p.gaussian), category], dim=-1)
+    if isinstance(q, DiagonalNormal) and isinstance(p, DiagonalNormal):
+        return kl_by_latent(q, p)
+    return None
 
 
 def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
@@ -39,9 +50,10 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
             mean, variance = kl, torch.zeros_like(kl)
         values.append(mean)
         variances.append(variance)
-        if isinstance(q, DiagonalNormal) and isinstance(prior, DiagonalNormal):
-            by_latent.append(kl_by_latent(q, prior).double().sum(0))
+        parts = _by_latent(q, prior)
+        if parts is not None:
+            by_latent.append(parts.double().sum(0))
     spread = None if any(variance is None for variance in variances) else torch.cat(variances)  # type: ignore[arg-type]
     value, stderr = average(torch.cat(values), spread, subject.population(protocol))
     details = {"by_latent": (torch.stack(by_latent).sum(0) / len(x)).tolist()} if by_latent else {}
-    return [Answer(value, stderr, note="" if analytic else "Monte Carlo: q has no closed form", details=details)]
+    return [Answer(value, stderr, note="" if analytic else "Monte Carlo: it has no closed form", details=details)]

@@ -3,28 +3,37 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from vaebench.metrics.answer import Answer, average, mean_and_variance
+from vaebench.metrics.answer import Answer, NotApplicable, average, mean_and_variance
 from vaebench.metrics.draws import draw
 from vaebench.metrics.subject import Subject
+from vaebench.models.point import NoDensity
 
 
-def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
-    """L draws of z from q an image."""
+def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer | NotApplicable]:
+    """L draws of z from q an image. A decoder without a density still has a squared error."""
     x = subject.images(protocol)
     samples, population = protocol["samples"], subject.population(protocol)
-    log_density, squared = [], []
+    log_density, squared, without = [], [], None
     for block, keys in subject.blocks(x, samples, "reconstruction", protocol["seed"]):
         q = subject.model.posterior(block)
         densities, errors = [], []
         for first in range(0, samples, subject.rows):
             p = subject.model.likelihood(draw(q, keys, first, min(subject.rows, samples - first)))
-            densities.append(p.log_prob(block))
             errors.append((block - p.mean).square().sum(-1))
-        log_density.append(torch.cat(densities))
+            try:
+                densities.append(p.log_prob(block))
+            except NoDensity as reason:
+                without = NotApplicable(str(reason))
         squared.append(torch.cat(errors))
-    answers = []
-    for part, draws in (("", torch.cat(log_density, dim=1)), ("squared_error", torch.cat(squared, dim=1))):
-        value, stderr = average(*mean_and_variance(draws), population)
-        answers.append(Answer(value, stderr, part=part))
-    return answers
+        if without is None:
+            log_density.append(torch.cat(densities))
+    error = _averaged(squared, "squared_error", population)
+    return [without or _averaged(log_density, "", population), error]
+
+
+def _averaged(blocks: list[Tensor], part: str, population: int) -> Answer:
+    """blocks: (draw, image) each"""
+    value, stderr = average(*mean_and_variance(torch.cat(blocks, dim=1)), population)
+    return Answer(value, stderr, part=part)

@@ -52,7 +52,9 @@ class Subject:
         for block in x.split(size):
             yield block, streams.image_keys(block, *words)
 
-    def codes(self, x: Tensor) -> Tensor:
-        """Posterior means; (image, latent)"""
-        means = [posterior_mean(self.model.posterior(block), keys) for block, keys in self.blocks(x, 1, "codes")]
+    def codes(self, x: Tensor, *words: object) -> Tensor:
+        """Posterior means; (image, latent). Where they take draws, other words name other draws."""
+        means = [
+            posterior_mean(self.model.posterior(block), keys) for block, keys in self.blocks(x, 1, "codes", *words)
+        ]
         return torch.cat(means)

@@ -21,7 +21,7 @@ class Composition(nn.Module):
         self.posterior_head = part(choices, "posterior")(self.encoder, latent)
         self.decoder = network.decoder(latent, shape)
         self.likelihood_head = part(choices, "likelihood")(self.decoder)
-        self.prior_family = part(choices, "prior")(latent)
+        self.prior_family = part(choices, "prior")(latent, shape)
 
     @property
     def noise_size(self) -> int:
@@ -30,7 +30,7 @@ class Composition(nn.Module):
         return size
 
     def prior(self) -> Distribution:
-        distribution: Distribution = self.prior_family()
+        distribution: Distribution = self.prior_family(self.posterior)
         return distribution
 
     def posterior(self, x: Tensor) -> Distribution:

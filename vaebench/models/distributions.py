@@ -83,6 +83,17 @@ class IndependentBernoulli(_Rows):
         return (noise < self.base_dist.probs).to(noise.dtype)
 
 
+class IndependentPixels(_Rows):
+    """Π_d p(x_d), one distribution a pixel, drawn by its inverse distribution function F⁻¹."""
+
+    noise_law: Law = "uniform"
+
+    def from_noise(self, noise: Tensor) -> Tensor:
+        """x = F⁻¹(u); uniforms have 24 bits, and u = 0 stands for the middle of the first 2⁻²⁴."""
+        drawn: Tensor = self.base_dist.icdf(noise.clamp_min(2.0**-25))
+        return drawn
+
+
 class FullNormal(MultivariateNormal):
     """N(loc, L Lᵀ)."""
 

@@ -1,8 +1,11 @@
 """What every distribution written here shares: its sampler is a function of noise."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
 
 from vaebench.data.streams import Law
 
@@ -13,6 +16,7 @@ class Drawn(Distribution):
     noise_law: Law = "normal"
     noise_size: int
     has_rsample = True
+    arg_constraints: dict[str, Constraint] = {}  # noqa: RUF012 (torch's own attribute, which its repr reads)
 
     def __init__(self, batch_shape: torch.Size, event: int) -> None:
         super().__init__(batch_shape, torch.Size([event]), validate_args=False)
@@ -30,6 +34,6 @@ class Drawn(Distribution):
         """(…, *batch_shape, noise_size) → (…, *batch_shape, event)"""
         raise NotImplementedError
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         shape = (*sample_shape, *self.batch_shape, self.noise_size)
         return self.from_noise(torch.randn(shape, dtype=self.dtype, device=self.device))

@@ -1,4 +1,4 @@
-"""Inverse autoregressive flows (Kingma et al. 2016): z = f_T ∘ … ∘ f_1(μ + σ ε), each f_t with a triangular Jacobian."""
+"""Inverse autoregressive flows (Kingma et al. 2016): z = f_T ∘ … ∘ f_1(μ + σ ε), the f_t with triangular Jacobians."""
 
 import itertools
 import math

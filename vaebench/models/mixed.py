@@ -5,10 +5,11 @@ al. 2017; Serdega 2019, eq. 4.20). Everything else, densities, means, divergence
 """
 
 import math
-from typing import Union
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 from torch.distributions.kl import register_kl
 from torch.nn.functional import log_softmax, one_hot
 
@@ -22,13 +23,27 @@ def gumbel(noise: Tensor) -> Tensor:
     return -torch.log(torch.where(noise > 0, -torch.log1p(-tail), -torch.log(tail)))
 
 
-class OneHot(Drawn):
-    """q(c) over K categories, c one-hot; `from_noise` is exact, or relaxed where there is a temperature τ."""
+class Temperatures(NamedTuple):
+    """Of relaxed draws, while training goes on."""
 
-    def __init__(self, logits: Tensor, temperature: Tensor | None = None) -> None:
+    initial: Tensor
+    final: Tensor
+
+    def at(self, progress: Tensor | float) -> Tensor:
+        """τ = initial^(1 − p) · final^p, p the share of the steps that is done"""
+        temperature: Tensor = self.initial ** (1.0 - progress) * self.final**progress
+        return temperature
+
+
+class OneHot(Drawn):
+    """q(c) over K categories, c one-hot; `from_noise` is exact, or relaxed where there are temperatures."""
+
+    def __init__(
+        self, logits: Tensor, temperatures: Temperatures | None = None, progress: Tensor | float = 1.0
+    ) -> None:
         super().__init__(logits.shape[:-1], logits.shape[-1])
         self.log_probs = log_softmax(logits, dim=-1)
-        self.temperature = temperature
+        self.temperatures, self.progress = temperatures, progress
         self.noise_size = int(logits.shape[-1])
 
     @property
@@ -55,13 +70,17 @@ class OneHot(Drawn):
     def from_noise(self, noise: Tensor) -> Tensor:
         """g = gumbel(n): 1[k = argmax_j ln π_j + g_j], or softmax((ln π + g)/τ)"""
         perturbed = self.log_probs + gumbel(noise)
-        if self.temperature is None:
+        if self.temperatures is None:
             return one_hot(perturbed.argmax(-1), self.noise_size).to(perturbed.dtype)
-        return torch.softmax(perturbed / self.temperature, dim=-1)
+        return torch.softmax(perturbed / self.temperatures.at(self.progress), dim=-1)
 
-    def at(self, temperature: Tensor | None) -> "OneHot":
-        """The same with draws at another temperature; None: one-hot."""
-        return OneHot(self.log_probs, temperature)
+    def at(self, progress: Tensor) -> "OneHot":
+        """The same, its draws at the temperature of another share of the steps."""
+        return OneHot(self.log_probs, self.temperatures, progress)
+
+    def discrete(self) -> "OneHot":
+        """The same with one-hot draws."""
+        return OneHot(self.log_probs)
 
 
 class GaussianAndOneHot(Drawn):
@@ -94,16 +113,30 @@ class GaussianAndOneHot(Drawn):
         gaussian, category = self._split(noise)
         return torch.cat([self.gaussian.from_noise(gaussian), self.category.from_noise(category)], dim=-1)
 
-    def at(self, temperature: Tensor | None) -> "GaussianAndOneHot":
-        """The same with draws at another temperature; None: one-hot."""
-        return GaussianAndOneHot(self.gaussian, self.category.at(temperature))
+    def at(self, progress: Tensor) -> "GaussianAndOneHot":
+        """The same, its draws at the temperature of another share of the steps."""
+        return GaussianAndOneHot(self.gaussian, self.category.at(progress))
+
+    def discrete(self) -> "GaussianAndOneHot":
+        """The same with one-hot draws of the category."""
+        return GaussianAndOneHot(self.gaussian, self.category.discrete())
 
     def _split(self, value: Tensor) -> tuple[Tensor, Tensor]:
         return value[..., : self.continuous], value[..., self.continuous :]
 
 
-Categorical = Union[OneHot, GaussianAndOneHot]  # noqa: UP007
-"""Distributions with a category in them."""
+def drawn(q: Distribution, noise: Tensor, progress: Tensor | None = None) -> Tensor:
+    """z ~ q while training: a category is relaxed at the temperature that belongs to the step, or the final one."""
+    at_step = q.at(progress) if progress is not None and isinstance(q, OneHot | GaussianAndOneHot) else q
+    z: Tensor = at_step.from_noise(noise)  # type: ignore[attr-defined]
+    return z
+
+
+def category_of(q: Distribution) -> OneHot | None:
+    """The part of q that is a category, if it has one."""
+    if isinstance(q, GaussianAndOneHot):
+        return q.category
+    return q if isinstance(q, OneHot) else None
 
 
 @register_kl(OneHot, OneHot)

@@ -35,9 +35,7 @@ class EqualMixture(Drawn):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """ln 1/C Σ_c p_c(z)"""
-        log_density = [
-            self.components.log_prob(rows.unsqueeze(-2)).logsumexp(-1) for rows in self._parts(value)
-        ]
+        log_density = [self.components.log_prob(rows.unsqueeze(-2)).logsumexp(-1) for rows in self._parts(value)]
         return torch.cat(log_density).reshape(value.shape[:-1]) - math.log(self.count)
 
     def from_noise(self, noise: Tensor) -> Tensor:

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from vaebench.data.dataset import Shape
 from vaebench.models.composition import Composition
 from vaebench.models.contract import LatentVariableModel
-from vaebench.models.distributions import DiagonalNormal
 from vaebench.objectives.elbo import analytic_kl
 from vaebench.objectives.player import Batches, Named, Noise, Objective, System, Terms, model_of
 
@@ -40,10 +40,10 @@ class LinearElboPlayer:
         }
 
 
-def expected_log_density(model: LatentVariableModel, q: DiagonalNormal, x: Tensor) -> Tensor:
+def expected_log_density(model: LatentVariableModel, q: Distribution, x: Tensor) -> Tensor:
     """E_q[ln N(x; Wz + b, σ²I)] = −½ (D ln 2πσ² + (‖x − Wμ − b‖² + Σ_u s_u² ‖W_u‖²)/σ²); (image,)
 
-    W_u, what the mean gains by a unit of latent u, and b are read off the decoder, which is affine.
+    q = N(μ, diag(s²)), and the decoder is affine: W_u is what its mean gains by a unit of latent u.
     """
     mean, deviation = q.mean, q.stddev
     p = model.likelihood(mean)

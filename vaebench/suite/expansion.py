@@ -141,9 +141,22 @@ def _subcode_within_latent(composition: dict[str, Any], dataset: Dataset) -> str
     return None
 
 
+DRAWS_WITHOUT_GRADIENT = {
+    "bernoulli": "a Bernoulli draw has none",
+    "discretised-logistic": "a draw of grey levels has none",
+    "gaussian-optimal": "the optimal σ is not known before x is",
+    **dict.fromkeys(
+        ("gaussian-lowrank", "truncated-gaussian", "continuous-bernoulli", "bernoulli-unnormalised"),
+        "here it must be μ(z) + σ(z) ε with one normal ε a pixel",
+    ),
+}
+"""Likelihood → why an objective cannot move the model through its draws."""
+
+
 def _draw_has_gradient(composition: dict[str, Any], dataset: Dataset) -> str | None:
-    if composition["objective"]["q_input"] == "draw" and composition["likelihood"]["name"] == "bernoulli":
-        return "q_input draw needs a draw with a gradient, and a Bernoulli draw has none; use q_input mean"
+    reason = DRAWS_WITHOUT_GRADIENT.get(composition["likelihood"]["name"])
+    if composition["objective"]["q_input"] == "draw" and reason is not None:
+        return f"q_input draw needs a draw with a gradient, and {reason}; use q_input mean"
     return None
 
 
@@ -167,12 +180,69 @@ def _network_needs_images(composition: dict[str, Any], dataset: Dataset) -> str 
     return None
 
 
+def _rank_below_pixels(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    rank = composition["likelihood"]["rank"]
+    if rank >= dataset.pixels:
+        return f"rank must be below the {dataset.pixels} pixels of {dataset.name}, is {rank}"
+    return None
+
+
+def _leave_one_out_needs_two(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    chosen = composition["objective"]
+    if chosen["baseline"] == "leave-one-out" and chosen["samples"] < 2:
+        return "baseline leave-one-out is the mean of an image's other draws; it needs samples of 2 at least"
+    return None
+
+
+def _kl_monte_carlo(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    if composition["objective"].get("kl") == "analytic":
+        return f"{_pair(composition)} has no KL in closed form; use kl monte-carlo"
+    return None
+
+
+def _kl_analytic(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    if composition["objective"].get("kl") == "monte-carlo":
+        return "a relaxed category has no density under the discrete model; use kl analytic"
+    return None
+
+
+def _two_categories(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    if composition["latent"] < 2:
+        return f"a category needs at least 2 latents, one for each value, here latent is {composition['latent']}"
+    return None
+
+
+def _room_for_gaussian_latents(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    categories, latent = composition["posterior"]["categories"], composition["latent"]
+    if categories >= latent:
+        return f"latent must exceed the {categories} categories, the rest being Gaussian, is {latent}"
+    return None
+
+
+def _same_categories(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    posterior, prior = composition["posterior"]["categories"], composition["prior"].get("categories")
+    if posterior != prior:
+        return f"posterior and prior must have the same categories, have {posterior} and {prior}"
+    return None
+
+
+def _pair(composition: dict[str, Any]) -> str:
+    return f"posterior {composition['posterior']['name']} with prior {composition['prior']['name']}"
+
+
 CHECKS: dict[str, Callable[[dict[str, Any], Dataset], str | None]] = {
     "subcode-within-latent": _subcode_within_latent,
     "draw-has-gradient": _draw_has_gradient,
     "aggregate-entropy-needs-encoder": _aggregate_entropy_needs_encoder,
     "latent-below-pixels": _latent_below_pixels,
+    "rank-below-pixels": _rank_below_pixels,
+    "leave-one-out-needs-two": _leave_one_out_needs_two,
     "network-needs-images": _network_needs_images,
+    "kl-monte-carlo": _kl_monte_carlo,
+    "kl-analytic": _kl_analytic,
+    "two-categories": _two_categories,
+    "room-for-gaussian-latents": _room_for_gaussian_latents,
+    "same-categories": _same_categories,
 }
 """Conditions that a part's `checks` in the catalog name: composition and data set → what is wrong, or None."""
 

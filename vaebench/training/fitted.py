@@ -1,11 +1,13 @@
 """The contract of objectives that are maximised without gradients."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor, nn
 
 from vaebench.data.dataset import Shape
+
+State = TypeVar("State")
 
 
 class Fitted(NamedTuple):
@@ -26,11 +28,15 @@ class Fitter(Protocol):
         ...
 
 
-def ascend(step: Callable[[], float], iterations: int, tolerance: float) -> list[float]:
-    """What `step` returned, at most `iterations` times: until it improves by no more than `tolerance` of its size."""
+def ascend(
+    step: Callable[[State], tuple[State, float]], state: State, iterations: int, tolerance: float
+) -> list[float]:
+    """The value after each step from state to state: at most `iterations` of them, the last the first that improves
+    the value by no more than `tolerance` of its size."""
     values: list[float] = []
     for _ in range(iterations):
-        values.append(step())
+        state, value = step(state)
+        values.append(value)
         if len(values) > 1 and values[-1] - values[-2] <= tolerance * abs(values[-1]):
             break
     return values

@@ -10,6 +10,7 @@ from torch import nn
 from vaebench.data import streams
 from vaebench.data.source import Source
 from vaebench.store.cell import Cell
+from vaebench.training.calibration import calibrate
 from vaebench.training.checkpoint import Checkpoints
 from vaebench.training.initialisation import build_system
 from vaebench.training.inputs import Inputs, Segment, Timetable
@@ -75,7 +76,7 @@ def train_fleet(cells: Sequence[Cell], around: Surroundings) -> list[Trained]:
             waiting.setdefault(step, []).append(member)
     for step in sorted(waiting, reverse=True):
         _train(waiting[step], step, timetable, around)
-    return [_finish(member) for member in members]
+    return [_finish(member, source) for member in members]
 
 
 def _member(cell: Cell, source: Source, images: int) -> Member:
@@ -154,8 +155,11 @@ def _save(members: Sequence[Member], step: int, around: Surroundings) -> None:
         around.checkpoints.save(members, step)
 
 
-def _finish(member: Member) -> Trained:
+def _finish(member: Member, source: Source) -> Trained:
     history = member.history
+    model = member.selected().eval()
+    if history.diverged_at is None:
+        calibrate(model, member.cell, source)
     details: dict[str, object] = {}
     if history.best_epoch is not None:
         details["selected_epoch"] = history.best_epoch
@@ -163,7 +167,7 @@ def _finish(member: Member) -> Trained:
         details["stopped_at_epoch"] = history.stopped_at
     return Trained(
         cell=member.cell,
-        model=member.selected(),
+        model=model,
         curves=history.curves,
         seconds=history.seconds,
         steps=int(history.curves[-1]["step"]) if history.curves else 0,

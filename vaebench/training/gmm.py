@@ -1,7 +1,7 @@
 """Gaussian mixtures by expectation and maximisation (Beaulac 2019 §2; Serdega 2019 §2.4)."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,10 +16,10 @@ MIXTURES: dict[str, type[GaussianMixture]] = {"gaussian": DiagonalMixture, "gaus
 
 
 class MixtureByEm:
-    """E and M steps in turn from k-means++ centres. No σ falls below its floor: see `maximise`."""
+    """E and M steps in turn from k-means++ centres, with as many components as latents; no σ is below its floor."""
 
     def model(self, choices: dict[str, Any], shape: Shape) -> GaussianMixture:
-        return MIXTURES[choices["likelihood"]["name"]](shape.pixels, choices["objective"]["components"])
+        return MIXTURES[choices["likelihood"]["name"]](shape.pixels, choices["latent"])
 
     @torch.no_grad()
     def fit(self, choices: dict[str, Any], x: Tensor, seed: int) -> Fitted:
@@ -27,20 +27,31 @@ class MixtureByEm:
         model = self.model(choices, Shape(x.shape[1])).to(x)
         start(model, x, seed, floor)
 
-        def step() -> float:
-            maximise(model, x, expectation(model, x), floor)
-            return float(model.log_prob(x).mean())
+        def step(expected: Responsibilities) -> tuple[Responsibilities, float]:
+            maximise(model, x, expected.log_gamma, floor)
+            expected = expectation(model, x)
+            return expected, float(expected.log_prob.mean())
 
-        curve = ascend(step, chosen["iterations"], chosen["tolerance"])
+        curve = ascend(step, expectation(model, x), chosen["iterations"], chosen["tolerance"])
         return Fitted(model, [-value for value in curve])
 
 
-def expectation(model: GaussianMixture, x: Tensor) -> Tensor:
-    """ln γ_nk = ln π_k + ln N(x_n; μ_k, Σ_k) − ln Σ_j π_j N(x_n; μ_j, Σ_j); (image, component)
+class Responsibilities(NamedTuple):
+    """What the E step finds."""
+
+    log_gamma: Tensor
+    """ln p(z = k|x_n); (image, component)"""
+    log_prob: Tensor
+    """ln p(x_n); (image,)"""
+
+
+def expectation(model: GaussianMixture, x: Tensor) -> Responsibilities:
+    """ln γ_nk = ln π_k + ln N(x_n; μ_k, Σ_k) − ln p(x_n) with p(x_n) = Σ_j π_j N(x_n; μ_j, Σ_j).
 
     The sum runs over the components' own parameters; Beaulac's eq. 6 has N_{θ_k} in every term.
     """
-    return model.joint_log_prob(x).log_softmax(-1)
+    joint = model.joint_log_prob(x)
+    return Responsibilities(joint.log_softmax(-1), joint.logsumexp(-1))
 
 
 def maximise(model: GaussianMixture, x: Tensor, log_gamma: Tensor, floor: float) -> None:
@@ -76,6 +87,7 @@ def floored_factor(covariance: Tensor, floor: float) -> Tensor:
 def start(model: GaussianMixture, x: Tensor, seed: int, floor: float) -> None:
     """Equal weights, k-means++ centres, and for all components the spread of the images about their nearest centre."""
     centres = spread_out_centres(x, len(model.means), seed)
+    model.log_weights.fill_(-math.log(len(centres)))
     model.means.copy_(centres)
     centred = x - centres[torch.cdist(x, centres).argmin(-1)]
     shares = torch.full_like(x[:, 0], 1.0 / len(x))

@@ -80,7 +80,7 @@ class Draws:
         self.law = streams.LAWS[noise.law]
         self.dtype = dtype
         self.numbers = math.prod(self.shape)
-        self.block_steps = max(1, NOISE_BLOCK // (self.numbers * len(keys)))
+        self.block_steps = max(1, NOISE_BLOCK // max(1, self.numbers * len(keys)))
         self.first, self.block = 0, torch.empty(0)
 
     def at(self, step: int) -> Tensor:

@@ -37,7 +37,8 @@ def member_bytes(cell: Cell, source: Source) -> tuple[int, int]:
     width = torch.finfo(DTYPES[cell.recipe["precision"]]).bits // 8
     system, objective = build_system(cell, source.dataset.shape, images=1000)
     lasting = COPIES * sum(value.numel() for value in system.parameters())
-    rows = max(noise.draws for player in objective.players for noise in player.noise.values()) * cell.recipe["batch"]
+    draws = [noise.draws for player in objective.players for noise in player.noise.values()]
+    rows = max(draws, default=1) * cell.recipe["batch"]
     working = BACKWARD * rows * _outputs_of_one_image(system, source.pixels, cell.composition["latent"])
     return int(lasting * width), int(working * width)
 

@@ -37,11 +37,11 @@ class PpcaByEm:
         model.mean.copy_(mean)
         start(model, covariance, seed, floor)
 
-        def step() -> float:
-            maximise(model, covariance, expectation(model, covariance), floor)
-            return mean_log_prob(model, covariance)
+        def step(moments: Moments) -> tuple[Moments, float]:
+            maximise(model, covariance, moments, floor)
+            return expectation(model, covariance), mean_log_prob(model, covariance)
 
-        curve = ascend(step, chosen["iterations"], chosen["tolerance"])
+        curve = ascend(step, expectation(model, covariance), chosen["iterations"], chosen["tolerance"])
         return Fitted(model, [-value for value in curve])
 
 

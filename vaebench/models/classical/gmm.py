@@ -7,8 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaebench.models.classical.distributions import ChosenNormal, OneHot
+from vaebench.models.classical.chosen_normal import ChosenNormal
 from vaebench.models.distributions import DiagonalNormal, FullNormal
+from vaebench.models.mixed import OneHot
+
+BLOCK_NUMBERS = 1 << 18
+"""Pixels that meet a component at once, so that what is computed of them stays in the cache."""
 
 
 class GaussianMixture(nn.Module, ABC):
@@ -36,8 +40,10 @@ class GaussianMixture(nn.Module, ABC):
 
     def joint_log_prob(self, x: Tensor) -> Tensor:
         """ln π_k + ln N(x; μ_k, Σ_k); (image, component)"""
-        components = [self.component(k).log_prob(x) for k in range(len(self.means))]
-        return self.log_weights.log_softmax(-1) + torch.stack(components, dim=-1)
+        components = [self.component(k) for k in range(len(self.means))]
+        blocks = x.split(max(1, BLOCK_NUMBERS // x.shape[-1]))
+        densities = [torch.stack([component.log_prob(block) for component in components], dim=-1) for block in blocks]
+        return self.log_weights.log_softmax(-1) + torch.cat(densities)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """ln Σ_k π_k N(x; μ_k, Σ_k); (image,), exact."""

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
+from vaebench.models.point import NoDensity
+
 NORMAL_UNDERFLOW = 1e-30
 """Below this mass in float32 the difference of two error functions loses its digits, and log space takes over."""
 
@@ -14,7 +16,7 @@ NORMAL_UNDERFLOW = 1e-30
 def log_bin_mass(distribution: Distribution, lower: Tensor, upper: Tensor) -> Tensor:
     """ln P(lower < x_d ≤ upper) summed over pixels; distribution factorises over pixels; (…,)."""
     if not isinstance(distribution, Independent) or distribution.reinterpreted_batch_ndims != 1:
-        raise NotImplementedError("bin masses need pixels that are independent given z")
+        raise NoDensity("bin masses need pixels that are independent given z")
     return log_mass(distribution.base_dist, lower, upper).sum(-1)
 
 

@@ -1,4 +1,4 @@
-"""p(x|z) = Π_d N(x_d; μ_d(z), σ²), with σ in its several forms."""
+"""p(x|z) = Π_d N(x_d; μ_d(z), σ_d²), with σ in its several forms."""
 
 import torch
 from torch import Tensor, nn
@@ -6,6 +6,9 @@ from torch.nn.functional import softplus
 
 from vaebench.models.distributions import DiagonalNormal
 from vaebench.models.networks.trunk import Decoder
+
+FIRST_LOG_SIGMA = -1.0
+"""Where a σ that is a parameter starts."""
 
 
 class FixedGaussian(nn.Module):
@@ -29,12 +32,34 @@ class SharedGaussian(nn.Module):
     def __init__(self, decoder: Decoder, sigma_floor: float) -> None:
         super().__init__()
         self.mean = decoder.pixel_head(1)
-        self.log_sigma = nn.Parameter(torch.tensor(-1.0))
+        self.log_sigma = nn.Parameter(torch.tensor(FIRST_LOG_SIGMA))
         self.sigma_floor = sigma_floor
 
     def forward(self, features: Tensor) -> DiagonalNormal:
         mean = self.mean(features).squeeze(-2)
         return DiagonalNormal(mean, (self.sigma_floor + self.log_sigma.exp()).expand_as(mean))
+
+
+class PixelGaussian(SharedGaussian):
+    """A σ_d for every pixel, learned, the same for all images: σ_d = floor + exp(s_d)."""
+
+    def __init__(self, decoder: Decoder, sigma_floor: float) -> None:
+        super().__init__(decoder, sigma_floor)
+        self.log_sigma = nn.Parameter(torch.full((decoder.pixels,), FIRST_LOG_SIGMA))
+
+
+class ScalarGaussian(nn.Module):
+    """σ(z), one number for all pixels of an image, learned: σ = floor + softplus(s(z))."""
+
+    def __init__(self, decoder: Decoder, sigma_floor: float) -> None:
+        super().__init__()
+        self.mean = decoder.pixel_head(1)
+        self.scale = decoder.vector_head(1)
+        self.sigma_floor = sigma_floor
+
+    def forward(self, features: Tensor) -> DiagonalNormal:
+        mean = self.mean(features).squeeze(-2)
+        return DiagonalNormal(mean, (self.sigma_floor + softplus(self.scale(features))).expand_as(mean))
 
 
 class PixelwiseGaussian(nn.Module):

@@ -26,9 +26,10 @@ class OnImages(nn.Module):
 class ConvDecoder(Decoder):
     """Its pixel head is the last upward convolution."""
 
-    def __init__(self, body: nn.Module, channels: int, sides: tuple[int, int], initialisation: str) -> None:
-        small, large = sides
-        super().__init__(body, channels * small * small, initialisation, large * large)
+    def __init__(
+        self, body: nn.Module, channels: int, sides: tuple[int, int], initialisation: str, shape: Shape
+    ) -> None:
+        super().__init__(body, channels * sides[0] ** 2, initialisation, shape)
         self.channels, self.sides = channels, sides
 
     def pixel_head(self, maps: int) -> nn.Module:
@@ -68,7 +69,7 @@ class Conv:
         body = nn.Sequential(
             initialised(first, self.initialisation), OnImages(nn.Sequential(*layers), channels[0], sides[-1])
         )
-        return ConvDecoder(body, channels[-1], (sides[1], sides[0]), self.initialisation)
+        return ConvDecoder(body, channels[-1], (sides[1], sides[0]), self.initialisation, shape)
 
     def _sides(self, shape: Shape) -> list[int]:
         """Side of the image, and after each convolution."""

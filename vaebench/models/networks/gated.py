@@ -34,7 +34,7 @@ class Gated:
 
     def decoder(self, latent: int, shape: Shape) -> Decoder:
         body = self._body([latent, *reversed(self.hidden)])
-        return Decoder(body, self.hidden[0], self.initialisation, shape.pixels)
+        return Decoder(body, self.hidden[0], self.initialisation, shape)
 
     def _body(self, widths: list[int]) -> nn.Module:
         return nn.Sequential(*(GatedLayer(*pair, self.initialisation) for pair in itertools.pairwise(widths)))

@@ -14,4 +14,4 @@ class Linear:
         return Trunk(nn.Identity(), shape.pixels, self.initialisation)
 
     def decoder(self, latent: int, shape: Shape) -> Decoder:
-        return Decoder(nn.Identity(), latent, self.initialisation, shape.pixels)
+        return Decoder(nn.Identity(), latent, self.initialisation, shape)

@@ -21,7 +21,7 @@ class Mlp:
 
     def decoder(self, latent: int, shape: Shape) -> Decoder:
         body = self._body([latent, *reversed(self.hidden)])
-        return Decoder(body, self.hidden[0], self.initialisation, shape.pixels)
+        return Decoder(body, self.hidden[0], self.initialisation, shape)
 
     def _body(self, widths: list[int]) -> nn.Module:
         layers: list[nn.Module] = []

@@ -6,6 +6,8 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
+from vaebench.data.dataset import Shape
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
@@ -44,9 +46,13 @@ class Trunk(nn.Module):
 class Decoder(Trunk):
     """A trunk from codes; how features become pixels is its own affair."""
 
-    def __init__(self, body: nn.Module, features: int, initialisation: str, pixels: int) -> None:
+    def __init__(self, body: nn.Module, features: int, initialisation: str, shape: Shape) -> None:
         super().__init__(body, features, initialisation)
-        self.pixels = pixels
+        self.shape = shape
+
+    @property
+    def pixels(self) -> int:
+        return self.shape.pixels
 
     def pixel_head(self, maps: int) -> nn.Module:
         """features → (…, maps, pixel): one number for each pixel in each of `maps` maps"""
