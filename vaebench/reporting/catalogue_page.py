@@ -1,0 +1,50 @@
+"""docs/variants.md: every variant of the catalog on a page, from the same data that trains it.
+
+python -m vaebench.reporting.catalogue_page > docs/variants.md
+"""
+
+import sys
+
+from vaebench.catalog.catalog import load_catalog
+from vaebench.reporting.cards import Card, Choice, cards
+from vaebench.suite.loading import load_suite_mapping
+
+VIEWS = ("digits/binary", "digits/grey")
+"""Between them every variant finds one that it fits."""
+HEADER = """# The variants
+
+Made by `python -m vaebench.reporting.catalogue_page` from `vaebench/catalog/variants/`; a test fails when it is stale.
+A variant is a composition of choices. *theory*: faithful to its source's equations; *practice*: a popular departure;
+*baseline*: what the others are held against.
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    names = list(load_catalog().variants)
+    suite = load_suite_mapping(
+        {"suite": "catalogue", "datasets": list(VIEWS), "variants": names, "metrics": ["reconstruction"]}
+    )
+    found = cards(suite)
+    index = ["| variant | what | stance |", "|---|---|---|"]
+    index += [f"| [`{card.name}`](#{card.name}) | {card.title} | {card.stance} |" for card in found]
+    return "\n".join([HEADER, *index, "", *(section(card) for card in found)])
+
+
+def section(card: Card) -> str:
+    """One variant: what it is, where it comes from, what it changes, and its choices with their equations."""
+    origin = f", from `{card.extends}`" if card.extends else ""
+    remarks = {"Source": card.source, "Departs": card.departs, "Mended": card.mended}
+    paragraphs = [f"## {card.name}", f"{card.title} (*{card.stance}*){origin}"]
+    paragraphs += [f"{name}: {text}" for name, text in remarks.items() if text]
+    paragraphs.append("\n".join(item(choice) for choice in (*card.choices, *card.others)))
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def item(choice: Choice) -> str:
+    equation = f": `{choice.equation}`" if choice.equation else ""
+    return f"- {choice.part} `{choice.setting}`{equation}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
