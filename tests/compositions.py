@@ -8,6 +8,7 @@ ELBO = {"name": "elbo", "beta": 1.0, "kl": "analytic", "samples": 1}
 VMI = {
     "name": "vmi",
     "lambda": 1.0,
+    "code": "latents",
     "subcode": [0, 1],
     "source": "encoder",
     "entropy": "aggregate",

@@ -9,7 +9,8 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from tests.compositions import ELBO, VMI, cell, composition
 from vaebench.data.dataset import Shape
 from vaebench.models.distributions import DiagonalNormal
-from vaebench.objectives.vmi import aggregate_entropy
+from vaebench.models.mixed import OneHot
+from vaebench.objectives.subcode import Category, entropy_of_mixture
 from vaebench.training.initialisation import build_system
 
 IMAGES, PIXELS = 40, 9
@@ -119,7 +120,7 @@ def test_the_entropy_of_a_whole_data_set_is_that_of_its_mixture():
     mean, scale = aggregate(300)
     z = mean + scale * torch.randn(300, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     mixture = MixtureSameFamily(Categorical(torch.ones(300).double()), Independent(Normal(mean, scale), 1))
-    estimate = aggregate_entropy(DiagonalNormal(mean, scale), z, images=300)
+    estimate = entropy_of_mixture(DiagonalNormal(mean, scale), z, images=300)
     assert torch.allclose(estimate, -mixture.log_prob(z).mean(), rtol=1e-10)
 
 
@@ -134,7 +135,7 @@ def test_batches_estimate_the_entropy_of_the_aggregate_from_a_little_above():
     for _ in range(60):
         batch = torch.randperm(2000, generator=generator)[:128]
         z = mean[batch] + scale[batch] * torch.randn(128, 2, dtype=torch.float64, generator=generator)
-        estimates.append(float(aggregate_entropy(DiagonalNormal(mean[batch], scale[batch]), z, images=2000)))
+        estimates.append(float(entropy_of_mixture(DiagonalNormal(mean[batch], scale[batch]), z, images=2000)))
     bias = sum(estimates) / len(estimates) - exact
     assert -0.02 < bias < 0.15
 
@@ -143,4 +144,31 @@ def test_the_entropy_of_one_constant_posterior_is_its_own():
     mean, scale = torch.zeros(100, 2).double(), torch.full((100, 2), 0.1).double()
     z = scale * torch.randn(100, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     own = -DiagonalNormal(mean, scale).log_prob(z).mean()
-    assert torch.allclose(aggregate_entropy(DiagonalNormal(mean, scale), z, images=5000), own, rtol=1e-9)
+    assert torch.allclose(entropy_of_mixture(DiagonalNormal(mean, scale), z, images=5000), own, rtol=1e-9)
+
+
+class TestCategoryAsSubcode:
+    """A code that names the image's class for certain, and one that is the same for every image."""
+
+    def certain(self, classes):
+        return OneHot(50.0 * torch.nn.functional.one_hot(classes, 10).double())
+
+    def test_a_perfect_reader_and_the_aggregates_entropy_give_the_exact_information(self):
+        """I(c; x) = H(c) for a certain code, here 0.91 of one class and 0.01 of each other: 0.500 nats."""
+        classes = torch.cat([torch.zeros(910, dtype=torch.long), torch.arange(1, 10).repeat(10)])
+        q = self.certain(classes)
+        code = q.discrete().mean
+        log_reader = self.certain(classes).log_prob(code).mean()
+        exact = -(0.91 * math.log(0.91) + 0.09 * math.log(0.01))
+        found = log_reader + Category(10).aggregate_entropy(q, code, images=1000)
+        assert float(found) == pytest.approx(exact, rel=1e-9)
+        assert exact == pytest.approx(0.500, abs=5e-4)
+        assert float(log_reader) + Category(10).prior_entropy == pytest.approx(2.303, abs=5e-4)
+
+    def test_on_a_constant_code_the_priors_entropy_claims_the_maximum_and_the_aggregates_says_nothing(self):
+        q = self.certain(torch.full((500,), 3))
+        code = q.discrete().mean
+        assert float(q.log_prob(code).mean() + Category(10).aggregate_entropy(q, code, 500)) == pytest.approx(
+            0, abs=1e-9
+        )
+        assert Category(10).prior_entropy == pytest.approx(math.log(10))

@@ -132,7 +132,18 @@ def _protocol(metric: Metric, budget: dict[str, Any], variant: Variant, cell: Ce
     return protocol
 
 
+def _code_is_there(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    code, posterior = composition["objective"]["code"], composition["posterior"]["name"]
+    if code == "category" and posterior not in ("joint", "categorical"):
+        return f"code category needs a categorical code: posterior joint or categorical, here it is {posterior}"
+    if code == "latents" and posterior != "diagonal-gaussian":
+        return f"code latents needs posterior diagonal-gaussian, here it is {posterior}; use code category"
+    return None
+
+
 def _subcode_within_latent(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    if composition["objective"]["code"] != "latents":
+        return None
     subcode, latent = composition["objective"]["subcode"], composition["latent"]
     if len(set(subcode)) < len(subcode):
         return f"subcode {subcode} names a latent twice"
@@ -231,6 +242,7 @@ def _pair(composition: dict[str, Any]) -> str:
 
 
 CHECKS: dict[str, Callable[[dict[str, Any], Dataset], str | None]] = {
+    "code-is-there": _code_is_there,
     "subcode-within-latent": _subcode_within_latent,
     "draw-has-gradient": _draw_has_gradient,
     "aggregate-entropy-needs-encoder": _aggregate_entropy_needs_encoder,
