@@ -230,7 +230,7 @@ def _state_of(cell: Mapping[str, Any], planned: Mapping[str, Any], results: Resu
 def evaluate(
     model: "LatentVariableModel",
     dataset: str,
-    metrics: Sequence[str] = ("elbo", "log_likelihood", "kl"),
+    metrics: str | Sequence[str] = ("elbo", "log_likelihood", "kl"),
     seed: int = 0,
     budget: str = "quick",
     data_root: Path | None = None,
@@ -244,20 +244,21 @@ def evaluate(
     from vaebench.suite.expansion import not_applicable
 
     catalog = load_catalog()
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     for kind, name, valid in (("data set view", dataset, catalog.sources), ("budget", budget, catalog.budgets)):
         _known(kind, name, valid)
     families = []
     for metric in metrics:
-        _known("metric", metric, (*catalog.metrics, *catalog.columns))
+        _known("metric", metric, tuple(dict.fromkeys((*catalog.metrics, *catalog.columns))))
         reason = not_applicable(metric, None, dataset)
         if reason is not None:
             raise UnknownName(f"{metric}: {reason}")
-        families.append(catalog.metric_of(metric))
+        families.append(catalog.metric_of(metric).name)
     requests = [
         MetricRequest(
-            metric.name, {} if metric.cost else {**catalog.budgets[budget][metric.name], "split": "test", "seed": seed}
+            name, {} if catalog.metrics[name].cost else {**catalog.budgets[budget][name], "split": "test", "seed": seed}
         )
-        for metric in dict.fromkeys(families)
+        for name in dict.fromkeys(families)
     ]
     values = evaluate_model(model, dataset, requests, _root(data_root))
     return {value.metric: value for value in values}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.torch
 import torch
 
@@ -19,6 +20,7 @@ from vaebench.data.dataset import load_dataset
 from vaebench.data.source import Source
 from vaebench.engines.estimate import machine
 from vaebench.engines.job import CellWork, Interrupted, Job
+from vaebench.engines.settling import failed_answers
 from vaebench.metrics.arrays import keepsakes
 from vaebench.metrics.evaluation import evaluate
 from vaebench.metrics.subject import Subject
@@ -125,7 +127,12 @@ def _score(work: CellWork, job: Job, source: Source, results: ResultsFolder, emi
     if record is None or record.status == "failed":
         return
     emit({"event": "scoring", "cell": work.cell.id, "metric": "", "done": 0, "of": len(work.requests)})
-    subject = Subject(load_model(work.cell, folder, source), source, record.training.get("seconds"))
+    try:
+        model = load_model(work.cell, folder, source)
+    except (safetensors.SafetensorError, OSError, RuntimeError) as error:
+        _give_up_model(work, job, folder, record, f"{type(error).__name__}: {error}", emit)
+        return
+    subject = Subject(model, source, record.training.get("seconds"))
     count = iter(range(len(work.requests)))
 
     def on_metric(metric: str) -> None:
@@ -144,6 +151,19 @@ def _score(work: CellWork, job: Job, source: Source, results: ResultsFolder, emi
     scored = replace(record.with_answers(values), training={**record.training, "scoring_seconds": seconds})
     folder.write_record(scored)
     emit({"event": "cell", "cell": work.cell.id, "status": "done", "message": ""})
+
+
+def _give_up_model(work: CellWork, job: Job, folder: CellFolder, record: Record, why: str, emit: Emit) -> None:
+    """A stored model that cannot be read is removed, so that the next run may train it again; the others go on."""
+    folder.model.unlink(missing_ok=True)
+    note = f"{folder.model.name} was damaged ({why}) and has been removed; run again with --retry-failed"
+    values = [
+        value
+        for request in work.requests
+        for value in failed_answers(request, note, job.metric_fingerprints.get(request.metric, ""))
+    ]
+    folder.write_record(record.with_answers(values))
+    emit({"event": "cell", "cell": work.cell.id, "status": "failed", "message": note})
 
 
 def load_model(cell: Cell, folder: CellFolder, source: Source) -> Any:

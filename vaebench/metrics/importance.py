@@ -85,5 +85,5 @@ def summary(weights: Weights, population: int) -> tuple[float, float | None, str
     details = {"effective_sample_size": {"mean": float(effective.mean()), "least": float(effective.min())}}
     note = f"mean effective sample size {float(effective.mean()):.1f} of {weights.count}"
     if few > 0 and weights.count > 1:
-        note += f"; below {FEW_EFFECTIVE:.0f} on {few:.0%} of the images, so the error is a guess"
+        note += f"; it is below {FEW_EFFECTIVE:.0f} on {few:.0%} of the images, so the error is a guess"
     return value, stderr, note, details

@@ -57,7 +57,7 @@ def _incidents(runs: pd.DataFrame, concerns: Callable[[Any], Any]) -> list[Incid
     What differs only in its numbers (the step, the bytes) counts as the same, and is shown with … in their place.
     """
     concerned = [run for run in each_row(runs) if concerns(run)]
-    notes = _gathered((_pattern(run.note), run.note) for run in concerned)
+    notes = _gathered(((_pattern(run.note), _row(run)), run.note) for run in concerned)
     by_cell = _gathered(((run.status, _pattern(run.note), _row(run), run.seed), run.metric) for run in concerned)
     by_row = _gathered(((status, text, row, metrics), seed) for (status, text, row, seed), metrics in by_cell.items())
     asked = _gathered((_row(run), run.metric) for run in each_row(runs) if run.status != NOT_APPLICABLE)
@@ -73,7 +73,7 @@ def _incidents(runs: pd.DataFrame, concerns: Callable[[Any], Any]) -> list[Incid
             where=_places(rows, everywhere),
             metrics=listed([code_cell(name) for name in metrics]) if metrics else Markdown("every metric"),
             seeds="" if set(seeds) == every_seed else seeds_text(seeds),
-            note=notes[text][0] if len(notes[text]) == 1 else text,
+            note=_joined([note for row in rows for note in notes[text, row]]),
         )
         for (status, text, metrics, seeds), rows in by_text.items()
     ]
@@ -83,8 +83,23 @@ def _row(run: Any) -> tuple[str, str]:
     return f"{run.dataset}/{run.view}", run.variant
 
 
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
 def _pattern(note: str) -> str:
-    return re.sub(r"\d+([.,]\d+)*", "…", note)
+    return NUMBER.sub("…", note)
+
+
+def _joined(notes: list[str]) -> str:
+    """Notes that differ in their numbers as one, with the least and the largest: `4.2 … 6.0 of 100`."""
+    found = [NUMBER.findall(note) for note in notes]
+    ranges = iter([_range(place) for place in zip(*found, strict=True)])
+    return NUMBER.sub(lambda _: next(ranges), notes[0])
+
+
+def _range(numbers: tuple[str, ...]) -> str:
+    least, largest = (choose(numbers, key=lambda text: float(text.replace(",", ""))) for choose in (min, max))
+    return least if least == largest else f"{least} … {largest}"
 
 
 def _gathered(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, tuple[Any, ...]]:
