@@ -73,7 +73,7 @@ def numbers(suite: Path, results: Path) -> dict[str, object]:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker through /proc")
 def test_a_suite_killed_at_random_moments_ends_with_the_same_numbers(tmp_path):
-    """Each round kills worker, driver or both once, at a random moment; every third undisturbed end is compared."""
+    """Each round kills worker, driver or both once, at a random moment; every run that comes to its end is compared."""
     suite = tmp_path / "survivor.yaml"
     suite.write_text(SUITE)
     begun = time.monotonic()

@@ -9,6 +9,7 @@ from tests.compositions import cell, composition
 from vaebench.catalog.catalog import complete, load_catalog
 from vaebench.data.dataset import Shape, load_dataset
 from vaebench.data.source import Source
+from vaebench.objectives.discrepancy import radial_basis, unbiased_mmd
 from vaebench.training.fitting import fit
 from vaebench.training.fleet import Surroundings
 from vaebench.training.initialisation import build_system
@@ -95,3 +96,18 @@ def test_the_linear_autoencoder_finds_the_subspace_of_the_principal_components()
     components = torch.linalg.svd(centred, full_matrices=False).Vh[:5]
     angles = torch.linalg.svdvals(torch.linalg.qr(decoder).Q.mT @ components.mT)
     assert float(angles.min()) > 0.99
+
+
+def test_the_wasserstein_autoencoder_adds_its_weighted_discrepancy():
+    """‖x − x̂‖² and its constant + λ MMD²(codes, draws from the prior)."""
+    made = cell(choices=autoencoder(objective={"name": "wasserstein", "kernel": "rbf"}))
+    system, objective = build_system(made, Shape(9), images=100)
+    (player,) = objective.players
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(12, 9, dtype=torch.float64, generator=generator)
+    drawn = torch.randn(1, 12, 4, dtype=torch.float64, generator=generator)
+    loss, _ = system.train()(player, (x,), {"prior": drawn}, {"lambda": torch.tensor(7.0, dtype=torch.float64)})
+    code = system.model.posterior(x).mean
+    error = (x - system.model.likelihood(code).mean).square().sum(-1).mean()
+    expected = error + 4.5 * math.log(math.pi) + 7.0 * unbiased_mmd(code, drawn[0], radial_basis)
+    assert torch.allclose(loss, expected)
