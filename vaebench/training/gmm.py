@@ -1,6 +1,7 @@
 """Gaussian mixtures by expectation and maximisation (Beaulac 2019 §2; Serdega 2019 §2.4)."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,9 @@ from vaebench.training.fitted import Fitted, ascend
 
 MIXTURES: dict[str, type[GaussianMixture]] = {"gaussian": DiagonalMixture, "gaussian-full": FullMixture}
 """Likelihood → mixture."""
+
+BLOCK_IMAGES = 4096
+"""Images whose products with a weight are held at once."""
 
 
 class MixtureByEm:
@@ -64,16 +68,25 @@ def maximise(model: GaussianMixture, x: Tensor, log_gamma: Tensor, floor: float)
     shares = (log_gamma - log_count).exp()
     model.log_weights.copy_(log_count - math.log(len(x)))
     model.means.copy_(shares.mT @ x)
-    for k in range(len(model.means)):
-        set_spread(model, k, x - model.means[k], shares[:, k], floor)
+    set_spreads(model, x, shares, model.means, floor)
 
 
-def set_spread(model: GaussianMixture, k: int, centred: Tensor, shares: Tensor, floor: float) -> None:
-    """Σ_k = Σ_n s_n (x_n − μ_k)(x_n − μ_k)ᵀ in the form that the mixture has; shares s: (image,), they sum to one"""
+def set_spreads(model: GaussianMixture, x: Tensor, shares: Tensor, means: Tensor, floor: float) -> None:
+    """Σ_k = Σ_n s_nk x_n x_nᵀ − m_k m_kᵀ in the form that the mixture has; shares s: (image, component), each column
+    sums to one; means m: (component, pixel)"""
     if isinstance(model, FullMixture):
-        model.set_factor(k, floored_factor((centred * shares.unsqueeze(-1)).mT @ centred, floor))
+        for k, mean in enumerate(means):
+            moment = sum(
+                ((block * weight).mT @ block for block, weight in images(x, shares[:, k : k + 1])), -mean.outer(mean)
+            )
+            model.set_factor(k, floored_factor(moment, floor))
     elif isinstance(model, DiagonalMixture):
-        model.sigma[k] = (shares @ centred.square()).sqrt().clamp_min(floor)
+        model.sigma.copy_((shares.mT @ x.square() - means.square()).clamp_min(floor**2).sqrt())
+
+
+def images(x: Tensor, weights: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Some images at a time, with their weights."""
+    return zip(x.split(BLOCK_IMAGES), weights.split(BLOCK_IMAGES), strict=True)
 
 
 def floored_factor(covariance: Tensor, floor: float) -> Tensor:
@@ -90,9 +103,8 @@ def start(model: GaussianMixture, x: Tensor, seed: int, floor: float) -> None:
     model.log_weights.fill_(-math.log(len(centres)))
     model.means.copy_(centres)
     centred = x - centres[torch.cdist(x, centres).argmin(-1)]
-    shares = torch.full_like(x[:, 0], 1.0 / len(x))
-    for k in range(len(centres)):
-        set_spread(model, k, centred, shares, floor)
+    shares = torch.full((len(x), len(centres)), 1.0 / len(x)).to(x)
+    set_spreads(model, centred, shares, torch.zeros_like(centres), floor)
 
 
 def spread_out_centres(x: Tensor, count: int, seed: int) -> Tensor:
