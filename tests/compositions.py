@@ -22,6 +22,7 @@ def composition(**choices: Any) -> dict[str, Any]:
     return {
         "network": {"name": "mlp", "hidden": [24], "activation": "relu", "initialisation": "torch"},
         "latent": 4,
+        "conditional": False,
         "likelihood": {"name": "bernoulli"},
         "posterior": {"name": "diagonal-gaussian"},
         "prior": {"name": "standard-normal"},
@@ -34,6 +35,7 @@ def ppca_composition(latent: int = 4) -> dict[str, Any]:
     return {
         "network": {"name": "none"},
         "latent": latent,
+        "conditional": False,
         "likelihood": {"name": "gaussian-shared", "sigma_floor": 1e-3},
         "posterior": {"name": "exact"},
         "prior": {"name": "standard-normal"},

@@ -13,7 +13,7 @@ from vaebench.data.source import Source
 from vaebench.metrics import active_units, code_accuracy, code_entropy, elbo, kl, log_likelihood, mutual_information
 from vaebench.metrics.categories import information
 from vaebench.metrics.evaluation import evaluate
-from vaebench.metrics.subject import Subject
+from vaebench.metrics.subject import Images, Subject
 from vaebench.models.composition import Composition
 from vaebench.models.mixed import GaussianAndOneHot, OneHot
 from vaebench.store.record import MetricRequest
@@ -23,6 +23,7 @@ TEMPERATURES = {"temperature": 1.0, "final_temperature": 0.5}
 CATEGORICAL = {"posterior": {"name": "categorical", **TEMPERATURES}, "prior": {"name": "uniform-categorical"}}
 JOINT = {
     "latent": 7,
+    "conditional": False,
     "posterior": {"name": "joint", "categories": 4, **TEMPERATURES},
     "prior": {"name": "normal-and-uniform", "categories": 4},
 }
@@ -170,5 +171,5 @@ def test_the_noise_of_drawn_means_makes_no_latent_active(source):
     model = Composition(composition(posterior=flow), source.dataset.shape).double().requires_grad_(False)
     nn.init.zeros_(model.posterior_head.base.mean_and_log_scale.weight)
     (answer,) = active_units.evaluate(Subject(model, source), {**TEST, "threshold": 0.006})
-    assert float(Subject(model, source).codes(source.images("test")).var(0).min()) > 0.006
+    assert float(Subject(model, source).codes(Images(source.images("test"))).var(0).min()) > 0.006
     assert answer.value == 0

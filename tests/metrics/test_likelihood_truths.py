@@ -11,7 +11,7 @@ from vaebench.metrics import bits_per_dim, elbo, kl, log_likelihood, reconstruct
 from vaebench.metrics.answer import NotApplicable
 from vaebench.metrics.draws import draw
 from vaebench.metrics.importance import importance_weights
-from vaebench.metrics.subject import Subject
+from vaebench.metrics.subject import Images, Subject
 
 TEST = {"split": "test", "seed": 0}
 
@@ -48,7 +48,7 @@ def test_more_samples_never_lower_the_mean_bound_and_none_passes_the_truth(wrong
     assert bool((of_10 <= of_60 + 1e-12).all())
     error = float(weights.std(0).mean()) / math.sqrt(60 * 200)
     assert float(of_60.mean() - log_density[:200].mean()) < 3 * error
-    ours = importance_weights(wrong_subject, x, 60, 0, lambda p, x: p.log_prob(x))
+    ours = importance_weights(wrong_subject, Images(x), 60, 0, lambda p, x: p.log_prob(x))
     assert torch.allclose(ours.log_mean, of_60, rtol=1e-12)
 
 
@@ -137,15 +137,15 @@ class TestNothingDependsOnCompany:
 
     def test_the_order_of_the_images_moves_no_number(self, wrong_subject, real):
         x = real.images("test")[:200]
-        weights = importance_weights(wrong_subject, x, 20, 0, lambda p, x: p.log_prob(x))
+        weights = importance_weights(wrong_subject, Images(x), 20, 0, lambda p, x: p.log_prob(x))
         order = torch.randperm(200)
-        permuted = importance_weights(wrong_subject, x[order], 20, 0, lambda p, x: p.log_prob(x))
+        permuted = importance_weights(wrong_subject, Images(x[order]), 20, 0, lambda p, x: p.log_prob(x))
         assert torch.allclose(permuted.log_sum, weights.log_sum[order], rtol=1e-12)
 
     def test_an_image_alone_gets_the_number_it_gets_among_others(self, wrong_subject, real):
         x = real.images("test")[:50]
-        together = importance_weights(wrong_subject, x, 20, 0, lambda p, x: p.log_prob(x)).log_sum
-        alone = importance_weights(wrong_subject, x[17:18], 20, 0, lambda p, x: p.log_prob(x)).log_sum
+        together = importance_weights(wrong_subject, Images(x), 20, 0, lambda p, x: p.log_prob(x)).log_sum
+        alone = importance_weights(wrong_subject, Images(x[17:18]), 20, 0, lambda p, x: p.log_prob(x)).log_sum
         assert torch.allclose(alone, together[17:18], rtol=1e-12)
 
 

@@ -37,6 +37,7 @@ CHOICES = {
     },
     "joint": {
         "latent": 7,
+        "conditional": False,
         "posterior": {"name": "joint", "categories": 4, **TEMPERATURES},
         "prior": {"name": "normal-and-uniform", "categories": 4},
     },

@@ -32,6 +32,7 @@ def mixture_choices(likelihood="gaussian", components=3, **parameters):
     return {
         "network": {"name": "none"},
         "latent": components,
+        "conditional": False,
         "likelihood": {"name": likelihood, "sigma_floor": 1e-3},
         "posterior": {"name": "exact"},
         "prior": {"name": "mixture-weights"},

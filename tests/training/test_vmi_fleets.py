@@ -10,6 +10,7 @@ from vaebench.training.fleet import Surroundings, train_fleet
 
 JOINT = {
     "latent": 7,
+    "conditional": False,
     "posterior": {"name": "joint", "categories": 4, "temperature": 1.0, "final_temperature": 0.5},
     "prior": {"name": "normal-and-uniform", "categories": 4},
 }

@@ -107,6 +107,16 @@ class Metric:
     generates: bool = False
     """Looks at generated images, so the variant's way to generate is part of its protocol."""
     cost: bool = False
+    unconditional: bool = False
+    """Means nothing where the model is given the label."""
+    estimator: str = ""
+    """How the number is computed."""
+    bias: str = ""
+    """How the estimate differs from the quantity in expectation."""
+    caps: str = ""
+    """What bounds the number whatever the model."""
+    test: str = ""
+    """`path::name` of the test that holds it against an analytic truth."""
     views: tuple[str, ...] | None = None
 
     @property
@@ -156,7 +166,8 @@ class VariantEntry:
 class Catalog:
     parts: dict[str, dict[str, Part]]
     """Kind → name → part."""
-    latent: Parameter
+    scalars: dict[str, Parameter]
+    """latent and conditional: choices that are one value each."""
     generation: dict[str, Parameter]
     datasets: dict[str, Dataset]
     views: dict[str, View]
@@ -219,7 +230,7 @@ def read_catalog(folder: Path) -> Catalog:
     budgets = _read(folder / "budgets.yaml")
     return Catalog(
         parts={kind: _parts(kind, _read(folder / "parts" / f"{kind}s.yaml")) for kind in KINDS},
-        latent=Parameter(name="latent", **composition["latent"]),
+        scalars={name: _parameter(name, entry) for name, entry in composition.items() if name != "generation"},
         generation=_parameters(composition["generation"]),
         datasets={name: _dataset(name, entry) for name, entry in _read(folder / "datasets.yaml").items()},
         views={name: View(name=name, **entry) for name, entry in _read(folder / "views.yaml").items()},

@@ -10,7 +10,18 @@ if TYPE_CHECKING:
 BETTER = ("higher", "lower", "one", "none")
 STANCES = ("theory", "practice", "baseline")
 MEASURES = ("counting", "density")
-VARIANT_KEYS = ("extends", "title", "stance", "source", "departs", "mended", "fixed", "latent", "generation")
+VARIANT_KEYS = (
+    "extends",
+    "title",
+    "stance",
+    "source",
+    "departs",
+    "mended",
+    "fixed",
+    "latent",
+    "conditional",
+    "generation",
+)
 
 
 def contradictions(catalog: "Catalog") -> list[str]:
@@ -27,7 +38,7 @@ def contradictions(catalog: "Catalog") -> list[str]:
 
 def _in_parameters(catalog: "Catalog") -> Iterator[str]:
     groups: dict[str, Iterable[Parameter]] = {
-        "composition": [catalog.latent, *catalog.generation.values()],
+        "composition": [*catalog.scalars.values(), *catalog.generation.values()],
         "recipe": catalog.recipe_parameters.values(),
         **{f"metric {metric.name}": metric.parameters.values() for metric in catalog.metrics.values()},
         **{f"{part.kind} {part.name}": part.parameters.values() for part in _all_parts(catalog)},

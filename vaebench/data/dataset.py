@@ -20,6 +20,8 @@ class Shape:
     """Width and height of a square image; None where x is no image."""
     levels: int | None = None
     """Number of grey levels; None where values are real."""
+    classes: int = 0
+    """Number of labels; 0 where there are none."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,13 @@ class Dataset:
 
     @property
     def shape(self) -> Shape:
-        return Shape(self.pixels, self.side, self.levels)
+        return Shape(self.pixels, self.side, self.levels, self.classes)
+
+    @functools.cached_property
+    def classes(self) -> int:
+        """Number of labels; 0 where there are none."""
+        labels = self.splits["train"].labels
+        return 0 if labels is None else int(labels.max()) + 1
 
     @functools.cached_property
     def checksum(self) -> str:

@@ -12,6 +12,11 @@ from vaebench.data.views import VIEWS, View
 CPU = torch.device("cpu")
 
 
+def training_splits(train: str) -> tuple[str, ...]:
+    """The splits that a recipe's `train` (split or all) trains on."""
+    return ("train",) if train == "split" else ("train", "validation")
+
+
 @dataclass(frozen=True)
 class Source:
     dataset: Dataset
@@ -31,10 +36,14 @@ class Source:
     def training_content(self, train: str) -> Tensor:
         """Grey levels (uint8) or values of the training images, on the device; `train` is split or all."""
         if train not in self._training:
-            names = ("train",) if train == "split" else ("train", "validation")
-            parts = [self._fixed_or_raw(name) for name in names]
+            parts = [self._fixed_or_raw(name) for name in training_splits(train)]
             self._training[train] = torch.cat(parts).to(self.device)
         return self._training[train]
+
+    def training_labels(self, train: str) -> Tensor:
+        """Classes of the training images, on the device; (image,)"""
+        parts = [self.labels(name) for name in training_splits(train)]
+        return torch.cat([part for part in parts if part is not None]).to(self.device)
 
     def training_noise(self) -> bool:
         """Whether a training batch needs uniforms."""

@@ -18,11 +18,12 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
 
     Where E_q takes draws, their noise is no activity: the covariance of two independent estimates is the variance.
     """
-    x = subject.images(protocol)
-    q = subject.model.posterior(x[:1])
+    images = subject.images(protocol)
+    first = next(subject.blocks(images[:1], 1))
+    q = first.model.posterior(first.x)
     if isinstance(q, Point):
         raise NotApplicable("q is a point")
-    means, again, details = subject.codes(x).double(), subject.codes(x, "again").double(), {}
+    means, again, details = subject.codes(images).double(), subject.codes(images, "again").double(), {}
     category = category_of(q)
     if category is not None:
         details["information_of_category"] = information(means[:, -category.noise_size :])

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from vaebench.metrics.draws import draw
-from vaebench.metrics.sharpness import generated
+from vaebench.metrics.generation import generated
 from vaebench.metrics.subject import Subject
 from vaebench.models.point import NoDensity
 
@@ -15,26 +15,24 @@ SAMPLES, RECONSTRUCTIONS, CODES = 64, 32, 1000
 @torch.no_grad()
 def keepsakes(subject: Subject) -> dict[str, np.ndarray]:
     """Name → array. Pixels and codes as float16: for the eye, not for numbers."""
-    x = subject.source.images("test")
-    shown = x[:RECONSTRUCTIONS]
-    codes = subject.codes(x[:CODES])
-    q = subject.model.posterior(shown)
-    z = draw(q, torch.arange(len(shown), device=shown.device), 0, 1)[0]
+    images = subject.split("test", torch.arange(min(CODES, len(subject.source.dataset.splits["test"].content))))
+    shown = images[:RECONSTRUCTIONS]
+    model = subject.given(shown.y)
+    z = draw(model.posterior(shown.x), torch.arange(len(shown), device=shown.x.device), 0, 1)[0]
     arrays = {
         **_samples(subject),
-        "originals": shown,
-        "reconstructions": subject.model.likelihood(z).mean,
-        "codes": codes,
+        "originals": shown.x,
+        "reconstructions": model.likelihood(z).mean,
+        "codes": subject.codes(images),
     }
     kept = {name: value.to("cpu", torch.float16).numpy() for name, value in arrays.items()}
-    labels = subject.source.labels("test")
-    return kept if labels is None else {**kept, "labels": labels[:CODES].to(torch.uint8).numpy()}
+    return kept if images.y is None else {**kept, "labels": images.y.to("cpu", torch.uint8).numpy()}
 
 
 def _samples(subject: Subject) -> dict[str, Tensor]:
     """None of a model that has no prior to draw codes from."""
     try:
-        means, draws = generated(subject, SAMPLES, seed=0)
+        samples = generated(subject, SAMPLES, seed=0)
     except NoDensity:
         return {}
-    return {"sample_means": means, "sample_draws": draws}
+    return {"sample_means": samples.mean, "sample_draws": samples.draw}

@@ -22,10 +22,9 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
     levels, view = subject.source.dataset.levels, subject.source.view_name
     if levels is None or view not in ("grey", "dequantised"):
         raise NotApplicable("bits per dimension need grey levels: views grey and dequantised")
-    x = subject.images(protocol)
     weights = importance_weights(
         subject,
-        x,
+        subject.images(protocol),
         protocol["samples"],
         protocol["seed"],
         lambda p, x: log_bin_mass(p, *bins(x, levels, view)),

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaebench.metrics.answer import NotApplicable
-from vaebench.metrics.subject import Subject
+from vaebench.metrics.subject import Images, Subject
 from vaebench.models.contract import LatentVariableModel
 from vaebench.models.mixed import OneHot, category_of
 
@@ -31,9 +31,9 @@ def expected_log_likelihood(model: LatentVariableModel, q: Distribution, z: Tens
     return total.expand(z.shape[:-1])
 
 
-def category_probabilities(subject: Subject, x: Tensor) -> Tensor:
+def category_probabilities(subject: Subject, images: Images) -> Tensor:
     """q(c|x) of each image; (image, category), float64"""
-    return torch.cat([_category(subject.model.posterior(block)).mean.double() for block, _ in subject.blocks(x, 1)])
+    return torch.cat([_category(block.model.posterior(block.x)).mean.double() for block in subject.blocks(images, 1)])
 
 
 def _category(q: Distribution) -> OneHot:

@@ -50,4 +50,4 @@ def matching(table: np.ndarray) -> np.ndarray:
 
 def _codes(subject: Subject, split: str) -> np.ndarray:
     """(image, category)"""
-    return category_probabilities(subject, subject.source.images(split)).cpu().numpy()
+    return category_probabilities(subject, subject.split(split)).cpu().numpy()

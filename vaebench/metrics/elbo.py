@@ -13,18 +13,17 @@ from vaebench.metrics.subject import Subject
 
 def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
     """L draws of z from q an image; the KL in closed form where it is asked for and there is one."""
-    x = subject.images(protocol)
     prior, samples = subject.model.prior(), protocol["samples"]
     values, variances, closed = [], [], True
-    for block, keys in subject.blocks(x, samples, "elbo", protocol["seed"]):
-        q = subject.model.posterior(block)
+    for model, x, keys in subject.blocks(subject.images(protocol), samples, "elbo", protocol["seed"]):
+        q = model.posterior(x)
         kl = analytic_kl(q, prior) if protocol["kl"] == "analytic" else None
         closed = closed and kl is not None
         parts = []
         for first in range(0, samples, subject.rows):
             z = draw(q, keys, first, min(subject.rows, samples - first))
             divergence = monte_carlo_kl(q, prior, z) if kl is None else kl
-            parts.append(expected_log_likelihood(subject.model, q, z, block) - divergence)
+            parts.append(expected_log_likelihood(model, q, z, x) - divergence)
         mean, variance = mean_and_variance(torch.cat(parts))
         values.append(mean)
         variances.append(variance)

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from vaebench.metrics.answer import average
 from vaebench.metrics.draws import draw
-from vaebench.metrics.subject import Subject
+from vaebench.metrics.subject import Images, Subject
 
 FEW_EFFECTIVE = 10.0
 """Below this effective sample size the interval of an image's estimate is not to be trusted."""
@@ -45,7 +45,7 @@ class Weights:
 
 def importance_weights(
     subject: Subject,
-    x: Tensor,
+    images: Images,
     samples: int,
     seed: int,
     log_weight_of: Callable[[Distribution, Tensor], Tensor],
@@ -57,19 +57,19 @@ def importance_weights(
     """
     prior = subject.model.prior()
     sums, squares = [], []
-    for block, keys in subject.blocks(x, samples, "importance", seed):
-        q = subject.model.posterior(block)
-        log_sum = torch.full((len(block),), -torch.inf, dtype=torch.float64, device=block.device)
+    for model, x, keys in subject.blocks(images, samples, "importance", seed):
+        q = model.posterior(x)
+        log_sum = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
         log_sum_squares = log_sum.clone()
-        step = max(1, subject.rows // len(block))
+        step = max(1, subject.rows // len(x))
         for first in range(0, samples, step):
             z = draw(q, keys, first, min(step, samples - first))
             log_ratio = prior.log_prob(z) - q.log_prob(z)
-            p = subject.model.likelihood(z)
+            p = model.likelihood(z)
             if given is not None:
-                p, more = given(p, block, keys, first)
+                p, more = given(p, x, keys, first)
                 log_ratio = log_ratio + more
-            log_weight = log_weight_of(p, block).double() + log_ratio.double()
+            log_weight = log_weight_of(p, x).double() + log_ratio.double()
             log_sum = torch.logaddexp(log_sum, torch.logsumexp(log_weight, dim=0))
             log_sum_squares = torch.logaddexp(log_sum_squares, torch.logsumexp(2.0 * log_weight, dim=0))
         sums.append(log_sum)

@@ -37,11 +37,11 @@ def _by_latent(q: Distribution, p: Distribution) -> Tensor | None:
 
 
 def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
-    x = subject.images(protocol)
+    images = subject.images(protocol)
     prior = subject.model.prior()
     values, variances, by_latent, analytic = [], [], [], True
-    for block, keys in subject.blocks(x, protocol["samples"], "kl", protocol["seed"]):
-        q = subject.model.posterior(block)
+    for model, x, keys in subject.blocks(images, protocol["samples"], "kl", protocol["seed"]):
+        q = model.posterior(x)
         kl = analytic_kl(q, prior)
         if kl is None:
             analytic = False
@@ -55,5 +55,5 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
             by_latent.append(parts.double().sum(0))
     spread = None if any(variance is None for variance in variances) else torch.cat(variances)  # type: ignore[arg-type]
     value, stderr = average(torch.cat(values), spread, subject.population(protocol))
-    details = {"by_latent": (torch.stack(by_latent).sum(0) / len(x)).tolist()} if by_latent else {}
+    details = {"by_latent": (torch.stack(by_latent).sum(0) / len(images)).tolist()} if by_latent else {}
     return [Answer(value, stderr, note="" if analytic else "Monte Carlo: it has no closed form", details=details)]

@@ -12,13 +12,12 @@ from vaebench.metrics.subject import Subject
 def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
     """ln 1/K Σ_k p(x, z_k)/q(z_k|x); a model with `log_prob` is scored by it, on the whole split."""
     population = subject.population(protocol)
-    exact = getattr(subject.model, "log_prob", None)
-    if exact is not None:
-        x = subject.source.images(protocol["split"])
-        values = torch.cat([exact(block) for block, _ in subject.blocks(x, 1)])
+    if hasattr(subject.model, "log_prob"):
+        blocks = subject.blocks(subject.split(protocol["split"]), 1)
+        values = torch.cat([block.model.log_prob(block.x) for block in blocks])  # type: ignore[attr-defined]
         value, stderr = average(values, torch.zeros_like(values), population)
         return [Answer(value, stderr, note=f"exact, on all {population} images")]
-    x = subject.images(protocol)
-    weights = importance_weights(subject, x, protocol["samples"], protocol["seed"], lambda p, x: p.log_prob(x))
+    images = subject.images(protocol)
+    weights = importance_weights(subject, images, protocol["samples"], protocol["seed"], lambda p, x: p.log_prob(x))
     value, stderr, note, details = summary(weights, population)
     return [Answer(value, stderr, note=note, details=details)]

@@ -35,4 +35,4 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
 
 
 def _codes(subject: Subject, split: str, index: torch.Tensor) -> np.ndarray:
-    return subject.codes(subject.source.images(split, index)).double().cpu().numpy()
+    return subject.codes(subject.split(split, index)).double().cpu().numpy()

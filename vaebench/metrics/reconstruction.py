@@ -13,17 +13,16 @@ from vaebench.models.point import NoDensity
 
 def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer | NotApplicable]:
     """L draws of z from q an image. A decoder without a density still has a squared error."""
-    x = subject.images(protocol)
     samples, population = protocol["samples"], subject.population(protocol)
     log_density, squared, without = [], [], None
-    for block, keys in subject.blocks(x, samples, "reconstruction", protocol["seed"]):
-        q = subject.model.posterior(block)
+    for model, x, keys in subject.blocks(subject.images(protocol), samples, "reconstruction", protocol["seed"]):
+        q = model.posterior(x)
         densities, errors = [], []
         for first in range(0, samples, subject.rows):
-            p = subject.model.likelihood(draw(q, keys, first, min(subject.rows, samples - first)))
-            errors.append((block - p.mean).square().sum(-1))
+            p = model.likelihood(draw(q, keys, first, min(subject.rows, samples - first)))
+            errors.append((x - p.mean).square().sum(-1))
             try:
-                densities.append(p.log_prob(block))
+                densities.append(p.log_prob(x))
             except NoDensity as reason:
                 without = NotApplicable(str(reason))
         squared.append(torch.cat(errors))

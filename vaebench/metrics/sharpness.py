@@ -3,12 +3,10 @@
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from vaebench.data import streams
 from vaebench.metrics.answer import Answer, NotApplicable
-from vaebench.metrics.draws import draw
+from vaebench.metrics.generation import generated
 from vaebench.metrics.subject import Subject
 
 
@@ -25,8 +23,8 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
     side = subject.source.dataset.side
     if side is None:
         raise NotApplicable(f"{subject.source.dataset.name} has no images")
-    means, draws = generated(subject, protocol["images"], protocol["seed"])
-    generated_means, generated_draws = sharpness(means, side), sharpness(draws, side)
+    samples = generated(subject, protocol["images"], protocol["seed"])
+    generated_means, generated_draws = sharpness(samples.mean, side), sharpness(samples.draw, side)
     grey = float(sharpness(subject.source.grey_images(protocol["split"]), side).mean())
     own = float(sharpness(subject.source.images(protocol["split"]), side).mean())
     mean, mean_error = _mean(generated_means)
@@ -38,24 +36,6 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
         Answer(mean / grey, mean_error / grey, part="mean_ratio", details={"grey": grey}),
         Answer(ancestral / own, ancestral_error / own, part="ancestral_ratio"),
     ]
-
-
-def generated(subject: Subject, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """E[x|z] and draws from p(x|z) at the same z ~ p(z); (image, pixel) each"""
-    means, draws = [], []
-    for rows in torch.arange(count).split(subject.rows):
-        z = prior_draws(subject, rows.tolist(), seed)
-        p = subject.model.likelihood(z)
-        keys = streams.keys((("generated x", seed, row) for row in rows.tolist()), subject.source.device)
-        means.append(p.mean)
-        draws.append(draw(p, keys, 0, 1)[0])
-    return torch.cat(means), torch.cat(draws)
-
-
-def prior_draws(subject: Subject, rows: list[int], seed: int) -> Tensor:
-    """The `rows`-th codes from the prior; (image, latent)"""
-    keys = streams.keys((("generated z", seed, row) for row in rows), subject.source.device)
-    return draw(subject.model.prior(), keys, 0, 1)[0]
 
 
 def _mean(values: Tensor) -> tuple[float, float]:

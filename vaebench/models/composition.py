@@ -1,5 +1,9 @@
-"""A model put together from the choices of a variant: network × latent size × likelihood × posterior × prior."""
+"""A model put together from the choices of a variant: network × latent size × likelihood × posterior × prior.
 
+A conditional one sees the label as a one-hot vector behind the pixels and behind the code (Beaulac 2019 §3.6).
+"""
+
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -8,6 +12,7 @@ from torch.distributions import Distribution
 from vaebench.catalog.catalog import load_catalog
 from vaebench.catalog.implementation import implementation
 from vaebench.data.dataset import Shape
+from vaebench.models.given import beside
 
 
 class Composition(nn.Module):
@@ -16,12 +21,14 @@ class Composition(nn.Module):
     def __init__(self, choices: dict[str, Any], shape: Shape) -> None:
         super().__init__()
         latent = choices["latent"]
+        self.conditional: bool = choices["conditional"]
+        self.classes = shape.classes if self.conditional else 0
         network = part(choices, "network")()
-        self.encoder = network.encoder(shape)
+        self.encoder = network.encoder(shape, self.classes)
         self.posterior_head = part(choices, "posterior")(self.encoder, latent)
-        self.decoder = network.decoder(latent, shape)
+        self.decoder = network.decoder(latent + self.classes, shape)
         self.likelihood_head = part(choices, "likelihood")(self.decoder)
-        self.prior_family = part(choices, "prior")(latent, shape)
+        self.prior_family = part(choices, "prior")(latent, replace(shape, pixels=shape.pixels + self.classes))
 
     @property
     def noise_size(self) -> int:
@@ -30,15 +37,19 @@ class Composition(nn.Module):
         return size
 
     def prior(self) -> Distribution:
-        distribution: Distribution = self.prior_family(self.posterior)
+        distribution: Distribution = self.prior_family(self._posterior_of_inputs)
         return distribution
 
-    def posterior(self, x: Tensor) -> Distribution:
-        distribution: Distribution = self.posterior_head(self.encoder(x))
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Distribution:
+        return self._posterior_of_inputs(beside(x, y, self.classes))
+
+    def likelihood(self, z: Tensor, y: Tensor | None = None) -> Distribution:
+        distribution: Distribution = self.likelihood_head(self.decoder(beside(z, y, self.classes)))
         return distribution
 
-    def likelihood(self, z: Tensor) -> Distribution:
-        distribution: Distribution = self.likelihood_head(self.decoder(z))
+    def _posterior_of_inputs(self, inputs: Tensor) -> Distribution:
+        """What the encoder makes of pixels and, behind them, a label: a pseudo-input brings a label of its own."""
+        distribution: Distribution = self.posterior_head(self.encoder(inputs))
         return distribution
 
 

@@ -47,9 +47,9 @@ def critic_loss(first: Tensor, second: Tensor) -> Tensor:
     return 0.5 * (softplus(-first).mean() + softplus(second).mean())
 
 
-def codes(system: System, x: Tensor, noise: Tensor) -> Tensor:
-    """One draw from q(z|x) an image; (image, latent)"""
-    drawn: Tensor = model_of(system).posterior(x).from_noise(noise)[0]  # type: ignore[attr-defined]
+def codes(system: System, batches: Batches, batch: int, noise: Tensor) -> Tensor:
+    """One draw from q(z|x) for each image of a batch; (image, latent)"""
+    drawn: Tensor = model_of(system, batch).posterior(batches[batch]).from_noise(noise)[0]  # type: ignore[attr-defined]
     return drawn
 
 
@@ -70,8 +70,8 @@ class FactorCritic:
     def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
         critic = system.get_submodule("critic")
         with torch.no_grad():
-            joint = codes(system, batches[0], noise["z"])
-            product = shuffled(codes(system, batches[1], noise["second"]), noise["order"][0])
+            joint = codes(system, batches, 0, noise["z"])
+            product = shuffled(codes(system, batches, 1, noise["second"]), noise["order"][0])
         loss = critic_loss(critic(joint), critic(product))
         return loss, {"critic_loss": loss}
 
@@ -107,7 +107,7 @@ class PriorCritic:
     def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
         critic = system.get_submodule("critic")
         with torch.no_grad():
-            encoded = codes(system, batches[0], noise["z"])
+            encoded = codes(system, batches, 0, noise["z"])
             drawn = model_of(system).prior().from_noise(noise["prior"])[0]  # type: ignore[attr-defined]
         loss = critic_loss(critic(drawn), critic(encoded))
         return loss, {"critic_loss": loss}
@@ -126,7 +126,7 @@ class AdversarialPlayer:
     def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
         (x,) = batches
         model = model_of(system)
-        z = codes(system, x, noise["z"])
+        z = codes(system, batches, 0, noise["z"])
         reconstruction = model.likelihood(z).log_prob(x).mean()
         deceived = softplus(-system.get_submodule("critic")(z)).mean()
         return settings["lambda"] * deceived - reconstruction, {"reconstruction": reconstruction, "deceived": deceived}

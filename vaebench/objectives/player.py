@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vaebench.data.streams import Law
 from vaebench.models.contract import LatentVariableModel
+from vaebench.models.given import given
 
 Terms = dict[str, Tensor]
 """Named scalars that become the training curves."""
@@ -28,7 +29,12 @@ class Noise:
 
 
 class System(nn.Module):
-    """The model and whatever else an objective trains, under the names by which players own them."""
+    """The model and whatever else an objective trains, under the names by which players own them.
+
+    While a player moves, `labels` are those of its batches, if the model is conditional.
+    """
+
+    labels: Batches = ()
 
     def __init__(self, model: nn.Module, others: dict[str, nn.Module]) -> None:
         super().__init__()
@@ -36,8 +42,15 @@ class System(nn.Module):
         for name, network in others.items():
             self.add_module(name, network)
 
-    def forward(self, player: "Player", batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
-        return player.loss(self, batches, noise, settings)
+    def forward(
+        self, player: "Player", batches: Batches, noise: Named, settings: Named, labels: Batches = ()
+    ) -> tuple[Tensor, Terms]:
+        """labels: (image,) each, one for each batch; empty for a model that is not conditional."""
+        self.labels = labels
+        try:
+            return player.loss(self, batches, noise, settings)
+        finally:
+            self.labels = ()
 
 
 class Player(Protocol):
@@ -69,6 +82,6 @@ class Objective:
     """Networks beside the model, by name."""
 
 
-def model_of(system: System) -> LatentVariableModel:
-    model: LatentVariableModel = system.get_submodule("model")  # type: ignore[assignment]
-    return model
+def model_of(system: System, batch: int = 0) -> LatentVariableModel:
+    """The model, for the images of a batch: where it is conditional, their labels are filled in."""
+    return given(system.get_submodule("model"), system.labels[batch] if system.labels else None)

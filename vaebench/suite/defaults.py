@@ -77,8 +77,8 @@ def _valid(place: Place, given: Given, names: dict[str, Given], catalog: Catalog
 
 def _schemas(group: str, names: dict[str, Given], catalog: Catalog) -> tuple[str, list[dict[str, Parameter]]]:
     """Whose parameters a default may be, in words and in the catalog."""
-    if group == "latent":
-        return "latent", [{"latent": catalog.latent}]
+    if group in catalog.scalars:
+        return group, [{group: catalog.scalars[group]}]
     if group == "generation":
         return "generation", [catalog.generation]
     if group in names:

@@ -11,6 +11,9 @@ from vaebench.suite.schema import BROKEN
 META = ("title", "stance", "source", "departs", "mended", "fixed", "on")
 """What a variant says about itself; inherited like the choices."""
 
+SCALARS = ("latent", "conditional")
+"""Choices that are one value, not a part with parameters."""
+
 
 @dataclass(frozen=True)
 class Given:
@@ -34,7 +37,7 @@ class Draft:
     names: dict[str, Given] = field(default_factory=dict)
     """Kind → name of the part, or a grid of names."""
     values: dict[Place, Given] = field(default_factory=dict)
-    """What was given with the parts, and latent and generation."""
+    """What was given with the parts, and beside them."""
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -85,7 +88,7 @@ def name_of(mapping: dict[str, Any], kind: str, path: Path | None) -> Given | No
 
 
 def values_of(mapping: dict[str, Any], path: Path | None) -> dict[Place, Given]:
-    """What `mapping` gives with the parts, and its latent and generation."""
+    """What `mapping` gives with the parts, what it chooses beside them, and its generation."""
     values: dict[Place, Given] = {
         (group, key): Given(value, _at(path, group, key))
         for group in (*KINDS, "generation")
@@ -93,9 +96,8 @@ def values_of(mapping: dict[str, Any], path: Path | None) -> dict[Place, Given]:
         for key, value in mapping[group].items()
         if key != "name" or group == "generation"
     }
-    if "latent" in mapping:
-        values[("latent",)] = Given(mapping["latent"], _at(path, "latent"))
-    return values
+    alone: dict[Place, Given] = {(key,): Given(mapping[key], _at(path, key)) for key in SCALARS if key in mapping}
+    return {**values, **alone}
 
 
 def _at(path: Path | None, *keys: str) -> Path | None:

@@ -95,6 +95,8 @@ def not_applicable(metric: str, variant: Variant | None, source: str) -> str | N
         return f"{family.name} needs labels, {dataset.name} has none"
     if family.images and dataset.side is None:
         return f"{family.name} needs images, those of {dataset.name} have no width and height"
+    if family.unconditional and variant is not None and variant.composition["conditional"]:
+        return f"{family.name} says nothing of a model that is given the label"
     return None
 
 
@@ -107,6 +109,8 @@ def _stand_in(likelihood: dict[str, Any], name: str, catalog: Catalog) -> dict[s
 
 def _obstacle(composition: dict[str, Any], view: str, dataset: Dataset, catalog: Catalog) -> str | None:
     """Why these choices cannot stand together on this view; None if they can."""
+    if composition["conditional"] and dataset.classes is None:
+        return f"conditional needs labels, {dataset.name} has none"
     for kind in KINDS:
         part = catalog.parts[kind][composition[kind]["name"]]
         if part.views is not None and view not in part.views:
@@ -237,6 +241,12 @@ def _same_categories(composition: dict[str, Any], dataset: Dataset) -> str | Non
     return None
 
 
+def _unconditional(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    if composition["conditional"]:
+        return f"objective {composition['objective']['name']} has no conditional form"
+    return None
+
+
 def _pair(composition: dict[str, Any]) -> str:
     return f"posterior {composition['posterior']['name']} with prior {composition['prior']['name']}"
 
@@ -255,6 +265,7 @@ CHECKS: dict[str, Callable[[dict[str, Any], Dataset], str | None]] = {
     "two-categories": _two_categories,
     "room-for-gaussian-latents": _room_for_gaussian_latents,
     "same-categories": _same_categories,
+    "unconditional": _unconditional,
 }
 """Conditions that a part's `checks` in the catalog name: composition and data set → what is wrong, or None."""
 

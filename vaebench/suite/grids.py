@@ -12,7 +12,7 @@ from vaebench.suite.drafts import Draft, Given, Place
 from vaebench.suite.mistakes import Findings
 from vaebench.suite.values import accepted, note_unknown_parameter, written
 
-ORDER = ("network", "latent", "likelihood", "posterior", "prior", "objective", "generation")
+ORDER = ("network", "latent", "conditional", "likelihood", "posterior", "prior", "objective", "generation")
 """In which gridded keys stand in a name."""
 
 
@@ -62,8 +62,8 @@ def schema_of(draft: Draft, catalog: Catalog) -> dict[Place, Parameter]:
     """Every value that a draft can hold, once its parts have one name each; in the order of ORDER."""
     schema: dict[Place, Parameter] = {}
     for group in ORDER:
-        if group == "latent":
-            schema[("latent",)] = catalog.latent
+        if group in catalog.scalars:
+            schema[(group,)] = catalog.scalars[group]
         else:
             name = draft.names[group].value if group in KINDS else None
             parameters = catalog.generation if name is None else catalog.parameters_of(group, name)

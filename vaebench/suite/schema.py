@@ -46,7 +46,7 @@ def _shape(*types: type, expected: str) -> BeforeValidator:
     """Refuses everything but `types` in one sentence, where a union would complain once for each of its members."""
 
     def check(value: Any) -> Any:
-        if not isinstance(value, types) or isinstance(value, bool):
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise PydanticCustomError("vaebench", "{what}", {"what": f"must be {expected}, is {shown(value)}"})
         return value
 
@@ -73,6 +73,8 @@ PartChoice = Annotated[
 Seeds = Annotated[int | list[Any], _shape(int, list, expected="a number of seeds or a list of seeds")]
 Latent = Annotated[int | list[Any], _shape(int, list, expected="an integer, or a list of integers (a grid)")]
 
+Conditional = Annotated[bool | list[Any], _shape(bool, list, expected="true or false, or a list of both (a grid)")]
+
 
 class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -83,6 +85,7 @@ class Composition(Shape):
 
     network: PartChoice = ABSENT
     latent: Latent = ABSENT
+    conditional: Conditional = ABSENT
     likelihood: PartChoice = ABSENT
     posterior: PartChoice = ABSENT
     prior: PartChoice = ABSENT

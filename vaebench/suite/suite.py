@@ -14,8 +14,8 @@ class Variant:
     stance: str
     """`theory`, `practice` or `baseline`."""
     composition: dict[str, Any]
-    """network, latent, likelihood, posterior, prior, objective: parts are mappings with their name and every parameter.
-    The likelihood may still be `default`, which the view resolves (vaebench.suite.expansion.compose)."""
+    """network, latent, conditional, likelihood, posterior, prior, objective: parts are mappings with their name and
+    every parameter. The likelihood may still be `default`, which the view resolves (suite.expansion.compose)."""
     generation: dict[str, Any]
     """How z is drawn (`prior`) and what is shown of p(x|z) (`output`)."""
     on: tuple[str, ...] | None = None

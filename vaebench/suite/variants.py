@@ -8,7 +8,7 @@ from vaebench.catalog.catalog import KINDS, Catalog, complete
 from vaebench.catalog.parameters import shown
 from vaebench.suite.defaults import PATH as DEFAULTS
 from vaebench.suite.defaults import Defaults, resolve_defaults
-from vaebench.suite.drafts import Draft, EntryDrafts, Place
+from vaebench.suite.drafts import SCALARS, Draft, EntryDrafts, Place
 from vaebench.suite.expansion import Impossible, compose
 from vaebench.suite.grids import Member, count, is_gridded, lay_open
 from vaebench.suite.mistakes import Findings, Path, dotted, enumerated, nearest
@@ -196,7 +196,8 @@ def _composition(draft: Draft, catalog: Catalog) -> dict[str, Any]:
         else:
             values = {key: parameters[key].normal(value) for key, value in given.items()}
         composition[kind] = {"name": name, **copy.deepcopy(values)}
-    return {"network": composition.pop("network"), "latent": draft.values[("latent",)].value, **composition}
+    scalars = complete(catalog.scalars, {key: draft.values[(key,)].value for key in SCALARS if (key,) in draft.values})
+    return {"network": composition.pop("network"), **scalars, **composition}
 
 
 def _below(group: str, draft: Draft) -> dict[str, Any]:

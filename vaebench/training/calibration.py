@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from vaebench.data import streams
-from vaebench.data.source import Source
+from vaebench.data.source import Source, training_splits
+from vaebench.models.given import given, is_conditional
 from vaebench.store.cell import Cell
 
 BATCH = 1000
@@ -31,13 +32,16 @@ def calibrate(model: nn.Module, cell: Cell, source: Source) -> None:
 @torch.no_grad()
 def training_squared_error(model: Any, cell: Cell, source: Source) -> Tensor:
     """1/(N D) Σ_i ‖x_i − E[x|z_i]‖², z_i ~ q(z|x_i), one draw from the image's own stream; ()"""
-    splits = ("train",) if cell.recipe["train"] == "split" else ("train", "validation")
+    splits = training_splits(cell.recipe["train"])
     x = torch.cat([source.images(split) for split in splits])
+    y = source.training_labels(cell.recipe["train"]) if is_conditional(model) else None
     total = x.new_zeros((), dtype=torch.float64)
-    for block in x.split(BATCH):
-        q = model.posterior(block)
+    for first in range(0, len(x), BATCH):
+        block = x[first : first + BATCH]
+        seen = given(model, None if y is None else y[first : first + BATCH])
+        q: Any = seen.posterior(block)
         keys = streams.image_keys(block, cell.seed, "calibration")
         noise = streams.LAWS[q.noise_law](keys, 0, 1, q.noise_size, source.dtype)
-        mean = model.likelihood(q.from_noise(noise)).mean
+        mean = seen.likelihood(q.from_noise(noise)).mean
         total += (block - mean).double().square().sum()
     return (total / x.numel()).to(source.dtype)

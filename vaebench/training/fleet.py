@@ -132,11 +132,12 @@ def validation_loss(member: Member, source: Source) -> float:
     """Loss of the model's player over the validation images, with the same noise in every epoch and the KL at its
     full weight."""
     player = member.objective.players[-1]
-    images = source.images("validation")
+    images, labels = source.images("validation"), source.labels("validation")
     inputs = Inputs([member.cell], source, (), Timetable(member.cell.recipe, len(images)))
     settings = {
         name: value[0] for name, value in {**inputs.constants, **inputs.schedules(kl_weight=1.0, progress=1.0)}.items()
     }
+    conditional = member.cell.composition["conditional"]
     keys = {name: streams.keys([(member.cell.seed, "validation", name)], source.device) for name in player.noise}
     total = 0.0
     for chunk, x in enumerate(images.split(VALIDATION_BATCH)):
@@ -145,7 +146,10 @@ def validation_loss(member: Member, source: Source) -> float:
             shape = (wanted.draws, len(x), wanted.size)
             numbers = streams.LAWS[wanted.law](keys[name], chunk, 1, wanted.draws * len(x) * wanted.size, source.dtype)
             noise[name] = numbers.reshape(shape)
-        loss, _ = member.system(player, (x,) * player.batches, noise, settings)
+        begin = chunk * VALIDATION_BATCH
+        given = labels[begin : begin + len(x)].to(x.device) if labels is not None and conditional else None
+        seen = () if given is None else (given,) * player.batches
+        loss, _ = member.system(player, (x,) * player.batches, noise, settings, seen)
         total += float(loss) * len(x)
     return total / len(images)
 

@@ -98,6 +98,8 @@ class Inputs:
         self.source = source
         self.timetable = timetable
         self.content = source.training_content(cells[0].recipe["train"])
+        conditional = cells[0].composition["conditional"]
+        self.known_labels = source.training_labels(cells[0].recipe["train"]) if conditional else None
         most = max((player.batches for player in players), default=1)
         self.order_keys = [[streams.key(cell.seed, "order", *more) for cell in cells] for more in _batch_names(most)]
         """Batch → the stream of each member."""
@@ -135,6 +137,12 @@ class Inputs:
 
         rows = [torch.stack([shuffled(order) for order in orders], dim=1) for orders in self.order_keys]
         self.index, self.first = torch.stack(rows).to(self.source.device), first
+
+    def labels(self, step: int) -> Batches:
+        """Of the images of every batch, (member, image) each; none for a model that is not conditional."""
+        if self.known_labels is None:
+            return ()
+        return tuple(self.known_labels[index[step - self.first]] for index in self.index)
 
     def images(self, step: int) -> Batches:
         """Every batch of a step; (member, image, pixel) each"""

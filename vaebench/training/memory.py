@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vaebench.data.source import Source
+from vaebench.models.given import given
 from vaebench.store.cell import Cell
 from vaebench.training.fleet import Surroundings
 from vaebench.training.initialisation import DTYPES, build_system
@@ -50,8 +51,9 @@ def _outputs_of_one_image(system: nn.Module, pixels: int, latent: int) -> int:
     hooks = [layer.register_forward_hook(_counting(outputs)) for layer in model.modules() if not any(layer.children())]
     dtype = next(system.parameters()).dtype
     with torch.no_grad():
-        model.posterior(torch.zeros(1, pixels, dtype=dtype))
-        model.likelihood(torch.zeros(1, latent, dtype=dtype))
+        seen = given(model, torch.zeros(1, dtype=torch.int64))
+        seen.posterior(torch.zeros(1, pixels, dtype=dtype))
+        seen.likelihood(torch.zeros(1, latent, dtype=dtype))
     for hook in hooks:
         hook.remove()
     return sum(outputs)

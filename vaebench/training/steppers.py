@@ -44,12 +44,12 @@ class InTurn:
         inputs.prepare(first, last)
         losses, history = [], []
         for step in range(first, last):
-            images, settings = tuple(batch[0] for batch in inputs.images(step)), _own(inputs.settings(step))
+            images, labels = (tuple(batch[0] for batch in of(step)) for of in (inputs.images, inputs.labels))
+            settings = _own(inputs.settings(step))
             step_losses, step_terms = [], {}
             for number, player in enumerate(member.objective.players):
-                loss, terms = member.system(
-                    player, images[: player.batches], _own(inputs.noise(step, number)), settings
-                )
+                noise = _own(inputs.noise(step, number))
+                loss, terms = member.system(player, images[: player.batches], noise, settings, labels[: player.batches])
                 owned = list(member.owned[number].values())
                 gradients = torch.autograd.grad(loss, owned, allow_unused=True, materialize_grads=True)
                 member.move(number, gradients, self.timetable.rate(step))
@@ -75,7 +75,7 @@ class Mapped:
         self.inputs.prepare(first, last)
         losses, history = [], []
         for step in range(first, last):
-            images, settings = self.inputs.images(step), self.inputs.settings(step)
+            images, labels, settings = self.inputs.images(step), self.inputs.labels(step), self.inputs.settings(step)
             step_losses, step_terms = [], {}
             for number, player in enumerate(self.players):
                 names = self.members[0].owned[number]
@@ -83,7 +83,7 @@ class Mapped:
                 others = {name: value for name, value in self.parameters.items() if name not in names}
                 noise = self.inputs.noise(step, number)
                 gradients, (loss, terms) = self.gradients[number](
-                    owned, others, self.buffers, images[: player.batches], noise, settings
+                    owned, others, self.buffers, images[: player.batches], noise, settings, labels[: player.batches]
                 )
                 for position, member in enumerate(self.members):
                     own = [gradients[name][position] for name in names]
@@ -104,11 +104,11 @@ class Mapped:
         return parameters, buffers
 
     def _gradient_of(self, player: Player) -> Callable[..., Any]:
-        """(stacked owned, others, buffers, batches, noise, settings) → gradients by the owned, (loss, terms)"""
+        """(stacked owned, others, buffers, and what `System.forward` takes) → gradients by the owned, (loss, terms)"""
         system = self.members[0].system
 
-        def loss_of(owned: Any, others: Any, buffers: Any, batches: Any, noise: Any, settings: Any) -> Any:
-            loss, terms = functional_call(system, ({**owned, **others}, buffers), (player, batches, noise, settings))
+        def loss_of(owned: Any, others: Any, buffers: Any, *inputs: Any) -> Any:
+            loss, terms = functional_call(system, ({**owned, **others}, buffers), (player, *inputs))
             return loss, (loss, terms)
 
         return vmap(grad(loss_of, has_aux=True))

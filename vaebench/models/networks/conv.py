@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import torch
 from torch import Tensor, nn
 
 from vaebench.data.dataset import Shape
@@ -21,6 +22,19 @@ class OnImages(nn.Module):
         leading = rows.shape[:-1]
         images: Tensor = self.layers(rows.reshape(math.prod(leading), *self.form))
         return images.reshape(*leading, -1)
+
+
+class Planes(nn.Module):
+    """Each number behind the pixels becomes a constant plane: (…, pixels + n) → (…, (1 + n) · pixels)"""
+
+    def __init__(self, pixels: int) -> None:
+        super().__init__()
+        self.pixels = pixels
+
+    def forward(self, rows: Tensor) -> Tensor:
+        image, numbers = rows[..., : self.pixels], rows[..., self.pixels :]
+        planes = numbers.unsqueeze(-1).expand(*numbers.shape, self.pixels).flatten(-2)
+        return torch.cat([image, planes], dim=-1)
 
 
 class ConvDecoder(Decoder):
@@ -48,13 +62,14 @@ class Conv:
         self.activation = ACTIVATIONS[activation]
         self.initialisation = initialisation
 
-    def encoder(self, shape: Shape) -> Trunk:
+    def encoder(self, shape: Shape, beside: int = 0) -> Trunk:
         sides = self._sides(shape)
         layers: list[nn.Module] = []
-        for inputs, outputs in itertools.pairwise([1, *self.channels]):
+        for inputs, outputs in itertools.pairwise([1 + beside, *self.channels]):
             convolution = nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1)
             layers += [initialised(convolution, self.initialisation), self.activation()]
-        body = OnImages(nn.Sequential(*layers), 1, sides[0])
+        convolutions = OnImages(nn.Sequential(*layers), 1 + beside, sides[0])
+        body = nn.Sequential(Planes(shape.pixels), convolutions) if beside else convolutions
         return Trunk(body, self.channels[-1] * sides[-1] ** 2, self.initialisation)
 
     def decoder(self, latent: int, shape: Shape) -> Decoder:

@@ -10,8 +10,8 @@ class Linear:
     def __init__(self, initialisation: str) -> None:
         self.initialisation = initialisation
 
-    def encoder(self, shape: Shape) -> Trunk:
-        return Trunk(nn.Identity(), shape.pixels, self.initialisation)
+    def encoder(self, shape: Shape, beside: int = 0) -> Trunk:
+        return Trunk(nn.Identity(), shape.pixels + beside, self.initialisation)
 
     def decoder(self, latent: int, shape: Shape) -> Decoder:
         return Decoder(nn.Identity(), latent, self.initialisation, shape)

@@ -16,8 +16,8 @@ class Mlp:
         self.activation = ACTIVATIONS[activation]
         self.initialisation = initialisation
 
-    def encoder(self, shape: Shape) -> Trunk:
-        return Trunk(self._body([shape.pixels, *self.hidden]), self.hidden[-1], self.initialisation)
+    def encoder(self, shape: Shape, beside: int = 0) -> Trunk:
+        return Trunk(self._body([shape.pixels + beside, *self.hidden]), self.hidden[-1], self.initialisation)
 
     def decoder(self, latent: int, shape: Shape) -> Decoder:
         body = self._body([latent, *reversed(self.hidden)])

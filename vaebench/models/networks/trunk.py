@@ -1,4 +1,7 @@
-"""The common shape of encoders and decoders: a body that gives features, and heads that read them."""
+"""The common shape of encoders and decoders: a body that gives features, and heads that read them.
+
+An encoder reads the pixels of an image and `beside` more numbers behind them, such as a label.
+"""
 
 import math
 from collections.abc import Callable

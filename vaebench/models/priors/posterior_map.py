@@ -6,4 +6,4 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 PosteriorMap = Callable[[Tensor], Distribution]
-"""x → q(z|x)"""
+"""What the encoder reads → q(z|·): x and, in a conditional model, a label behind it."""
