@@ -286,7 +286,13 @@ def describe(name: str) -> list[dict[str, Any]]:
     found = descriptions.describe(load_catalog(), name)
     if not found:
         _known("such thing:", name, descriptions.names(load_catalog()))
-    return found
+    return [_card(name) if entry["what"] == "variant" else entry for entry in found]
+
+
+def _card(name: str) -> dict[str, Any]:
+    from vaebench.reporting import catalogue_page
+
+    return {"what": "variant", "name": name, **catalogue_page.content(name)}
 
 
 def _suite_titles() -> dict[str, str]:

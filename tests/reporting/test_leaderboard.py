@@ -12,6 +12,7 @@ from vaebench.reporting.ranking import groups
 from vaebench.reporting.runs import runs_table
 from vaebench.reporting.sections import terminal_table
 from vaebench.store.files import StoreError
+from vaebench.store.folders import ResultsFolder
 from vaebench.suite.loading import load_suite_mapping
 
 OLDER = {**SOURCES, "models": "m0"}
@@ -194,3 +195,15 @@ def test_the_terminal_shows_rank_variant_ranking_metric_and_a_few_more(tiny, res
     assert rows[0][0] == "1"
     assert rows[-1][:3] == ["–", "vae-mse", "–"]
     assert all(len(cells) == len(columns) for cells in rows)
+
+
+def test_models_that_are_given_the_label_rank_among_themselves(tmp_path):
+    """ln p(x|y) and ln p(x) are not the same quantity, so the best of each is first."""
+    told = {"extends": "cvae", "on": ["digits/binary"]}
+    beta = {"name": "told-beta", "extends": "beta-vae", "conditional": True, "on": ["digits/binary"]}
+    suite = load_suite_mapping({**TINY, "variants": [*TINY["variants"], told, beta]})
+    rows = leaderboard_of(suite, ResultsFolder(tmp_path)).filter(dataset="digits", view="binary").table
+    given = rows[rows["given"] == "label"]
+    assert sorted(given["variant"]) == ["cvae", "told-beta"]
+    assert sorted(given["rank"]) == [1, 2]
+    assert sorted(rows[rows["given"] == ""]["rank"]) == [1, 2, 3]

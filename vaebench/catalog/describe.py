@@ -19,9 +19,9 @@ def names(catalog: Catalog) -> list[str]:
 
 
 def everything(catalog: Catalog) -> Iterator[dict[str, Any]]:
-    """Variants, data sets, views, metrics, recipes, budgets, profiles, parts."""
+    """Variants (what their own entry says), data sets, views, metrics, recipes, budgets, profiles, parts."""
     for name, entry in catalog.variants.items():
-        yield {"what": "variant", "name": name, **entry.mapping, **_chosen(catalog, entry.mapping)}
+        yield {"what": "variant", "name": name, **entry.mapping}
     for dataset in catalog.datasets.values():
         yield {"what": "data set", "name": dataset.name, **_fields(dataset)}
     for view in catalog.views.values():
@@ -40,17 +40,6 @@ def everything(catalog: Catalog) -> Iterator[dict[str, Any]]:
         for part in catalog.parts[kind].values():
             fields = {**_fields(part), "parameters": _parameters(part.parameters)}
             yield {"what": kind, "name": part.name, **_without(fields)}
-
-
-def _chosen(catalog: Catalog, mapping: dict[str, Any]) -> dict[str, Any]:
-    """The equations behind a variant's objective and likelihood."""
-    found = {}
-    for kind in ("objective", "likelihood", "posterior", "prior"):
-        chosen = mapping.get(kind)
-        name = chosen.get("name") if isinstance(chosen, dict) else chosen
-        if name in catalog.parts[kind] and catalog.parts[kind][name].equation:
-            found[f"{kind} equation"] = catalog.parts[kind][name].equation
-    return found
 
 
 def _parameters(parameters: dict[str, Parameter]) -> dict[str, str]:

@@ -46,7 +46,8 @@ def cards(suite: Suite) -> list[Card]:
 
 def _card(suite: Suite, variant: Variant) -> Card:
     parts = {**variant.composition, "generation": variant.generation}
-    others = [name for name in parts if name not in WITH_EQUATION]
+    said_if_true = {"conditional"}
+    others = [name for name in parts if name not in WITH_EQUATION and (name not in said_if_true or parts[name])]
     return Card(
         name=variant.name,
         title=variant.title,

@@ -19,13 +19,15 @@ A variant is a composition of choices. *theory*: faithful to its source's equati
 """
 
 
+def catalogue(*names: str) -> list[Card]:
+    """Cards of these variants of the catalog; of all, if none is named."""
+    content = {"suite": "catalogue", "datasets": list(VIEWS), "metrics": ["reconstruction"]}
+    return cards(load_suite_mapping({**content, "variants": list(names or load_catalog().variants)}))
+
+
 def page() -> str:
     """The page as Markdown."""
-    names = list(load_catalog().variants)
-    suite = load_suite_mapping(
-        {"suite": "catalogue", "datasets": list(VIEWS), "variants": names, "metrics": ["reconstruction"]}
-    )
-    found = cards(suite)
+    found = catalogue()
     index = ["| variant | what | stance |", "|---|---|---|"]
     index += [f"| [`{card.name}`](#{card.name}) | {card.title} | {card.stance} |" for card in found]
     return "\n".join([HEADER, *index, "", *(section(card) for card in found)])
@@ -44,6 +46,17 @@ def section(card: Card) -> str:
 def item(choice: Choice) -> str:
     equation = f": `{choice.equation}`" if choice.equation else ""
     return f"- {choice.part} `{choice.setting}`{equation}"
+
+
+def content(name: str) -> dict[str, object]:
+    """What a variant's card says, for a terminal or a program; what is empty is left out."""
+    (card,) = catalogue(name)
+    said = {key: getattr(card, key) for key in ("title", "stance", "extends", "source", "departs", "mended")}
+    choices = [*card.choices, *card.others]
+    return {key: text for key, text in said.items() if text} | {
+        "composition": {choice.part: choice.setting for choice in choices},
+        "equations": {choice.part: choice.equation for choice in choices if choice.equation},
+    }
 
 
 if __name__ == "__main__":
