@@ -4,7 +4,7 @@ from typing import Any
 
 from vaebench.store.cell import Cell
 
-ELBO = {"name": "elbo", "beta": 1.0, "kl": "analytic", "samples": 1}
+ELBO = {"name": "elbo", "beta": 1.0, "kl": "analytic", "samples": 1, "train_on": "view"}
 VMI = {
     "name": "vmi",
     "lambda": 1.0,

@@ -12,11 +12,12 @@ from vaebench.catalog.catalog import complete, load_catalog
 from vaebench.data.dataset import Shape
 from vaebench.models.distributions import DiagonalNormal
 from vaebench.objectives import discrepancy, moments, score_function
-from vaebench.objectives.critic import Critic, critic_loss, shuffled
+from vaebench.objectives.critic import Critic, critic_loss, shuffled, shuffled_rows
 from vaebench.objectives.discrepancy import unbiased_mmd
-from vaebench.objectives.iwae import importance_bound, log_weights
+from vaebench.objectives.elbo import effective_beta
+from vaebench.objectives.iwae import LOSSES, importance_bound, log_weights
 from vaebench.objectives.reconstruction import squared_jacobian
-from vaebench.objectives.total_correlation import ESTIMATORS, kl_parts
+from vaebench.objectives.total_correlation import ESTIMATORS, WEIGHTINGS, kl_parts, weighted_once
 from vaebench.training.initialisation import build_system
 
 IMAGES, PIXELS = 30, 9
@@ -381,3 +382,122 @@ def test_the_squared_jacobian_is_unbiased():
     estimates = torch.stack([squared_jacobian(code, x, probe) for probe in probes])
     error = estimates.std(0) / math.sqrt(3000)
     assert bool(((estimates.mean(0) - exact).abs() < 5 * error).all())
+
+
+class TestPopularDepartures:
+    """Each popular form does what its card says, and differs from its twin by what the theory says."""
+
+    def test_mean_reduction_is_the_elbo_with_sigma_one_at_its_effective_beta(self):
+        """The gradient of 1/D ‖x − μ‖² + w KL is 2/D times that of the negative ELBO with σ = 1 and β = w D/2."""
+        likelihood = {"name": "gaussian-fixed", "sigma": 1.0}
+        system, objective = built("mean-reduction", choices={"likelihood": likelihood})
+        (player,) = objective.players
+        (x,), noise = inputs_of(player)
+        loss, _ = system(player, (x,), noise, settings(weight=0.3))
+        q = system.model.posterior(x)
+        mean = system.model.likelihood(q.mean + q.stddev * noise["z"][0]).mean
+        popular = (x - mean).square().mean() + 0.3 * kl_divergence(q, system.model.prior()).mean()
+        for ours, theirs in zip(gradient(loss, system), gradient(popular, system), strict=True):
+            assert torch.allclose(2 / PIXELS * ours, theirs, rtol=1e-9, atol=1e-14)
+        assert float(effective_beta(torch.tensor(0.00025), 784)) == pytest.approx(0.098)
+
+    def test_weights_from_the_loss_prefer_the_worst_draw_and_miss_the_bound(self):
+        log_weight = torch.tensor([[-90.0], [-100.0], [-95.0]], dtype=DOUBLE, requires_grad=True)
+        popular = LOSSES["losses"](log_weight)
+        (pulled,) = torch.autograd.grad(popular, log_weight)
+        assert pulled.abs().argmax() == 1
+        assert float(popular) > float(-log_weight.mean()) > float(LOSSES["bound"](log_weight))
+        by_hand = sum(math.exp(v - 100) * v for v in (90, 100, 95)) / sum(math.exp(v - 100) for v in (90, 100, 95))
+        assert float(popular) == pytest.approx(by_hand)
+
+    def test_the_stride_of_the_column_form_misses_the_diagonal(self):
+        """Written as popular code writes it: a flat view of the B × B matrix with a stride of B."""
+        batch, images = 7, 100
+        written = torch.full((batch, batch), 1 / (batch - 1), dtype=DOUBLE)
+        written.view(-1)[::batch] = 1 / images
+        written.view(-1)[1::batch] = (images - batch + 1) / (images * (batch - 1))
+        written[batch - 2, 0] = (images - batch + 1) / (images * (batch - 1))
+        ours = ESTIMATORS["mss-column"](batch, images, torch.zeros((), dtype=DOUBLE)).exp()
+        assert torch.allclose(ours, written)
+        assert float(ours.diagonal()[2:].max()) == pytest.approx(1 / (batch - 1))
+
+    def test_column_and_inside_forms_miss_the_exact_parts_by_more_than_two_nats(self):
+        """Section 7.4, on a smaller aggregate: N = 4,000, D = 10, σ = 0.3, batch 256."""
+        generator = torch.Generator().manual_seed(0)
+        means, scale = torch.randn(4000, 10, generator=generator), torch.tensor(0.3)
+        z = means[:200] + scale * torch.randn(200, 10, generator=generator)
+        density = Normal(means, scale).log_prob(z.unsqueeze(1))
+        log_q = torch.logsumexp(density.sum(-1), 1) - math.log(4000)
+        exact = float((Normal(means[:200], scale).log_prob(z).sum(-1) - log_q).mean())
+        found = {}
+        for name in ("mss", "mss-column", "mss-inside"):
+            values = []
+            for _ in range(20):
+                batch = torch.randperm(4000, generator=generator)[:256]
+                drawn = means[batch] + scale * torch.randn(256, 10, generator=generator)
+                seen = Normal(means[batch], scale).log_prob(drawn.unsqueeze(1))
+                weights = ESTIMATORS[name](256, 4000, drawn)
+                parts = kl_parts(seen, weights, torch.zeros_like(drawn), WEIGHTINGS.get(name, weighted_once))
+                values.append(float(parts[0]))
+            found[name] = sum(values) / len(values)
+        assert found["mss"] == pytest.approx(exact, abs=0.5)
+        assert abs(found["mss-column"] - exact) > 2
+        assert abs(found["mss-inside"] - exact) > 2
+
+    def test_a_leaking_critics_loss_moves_the_encoder_and_a_clean_ones_does_not(self):
+        """The leaking player's gradient is the clean player's and the critic's loss's, by the encoder's parameters."""
+        system, objective = built("factor", leak=True, critic_hidden=[8])
+        critic, leaking = objective.players
+        batches, noise = inputs_of(leaking)
+        values = settings(gamma=3.0)
+        clean = built("factor", critic_hidden=[8])[1].players[1]
+        difference = system(leaking, batches, noise, values)[0] - system(clean, batches[:1], noise, values)[0]
+        q, other = system.model.posterior(batches[0]), system.model.posterior(batches[1])
+        joint = q.mean + q.stddev * noise["z"][0]
+        product = shuffled(other.mean + other.stddev * noise["second"][0], noise["order"][0])
+        expected = critic_loss(system.critic(joint), system.critic(product))
+        leaked = gradient(difference, system)
+        assert any(float(part.abs().max()) > 0 for part in leaked)
+        for ours, theirs in zip(leaked, gradient(expected, system), strict=True):
+            assert torch.allclose(ours, theirs, rtol=1e-8, atol=1e-12)
+        critics_own, _ = system(critic, batches, noise, values)
+        assert not critics_own.requires_grad or all(not part.any() for part in gradient(critics_own, system))
+
+    def test_the_same_batch_shuffled_shares_its_codes_with_those_it_is_compared_with(self):
+        system, objective = built("factor", second_batch=False, critic_hidden=[8])
+        critic, _ = objective.players
+        assert critic.batches == 1
+        batches, noise = inputs_of(critic)
+        joint, product = critic.laws.of(system, batches, noise)
+        assert torch.equal(joint.sort(0).values, product.sort(0).values)
+        assert not torch.equal(joint, product)
+
+    def test_rows_shuffle_latents_among_themselves_and_so_mix_the_marginals(self):
+        z = torch.randn(2000, 3, dtype=DOUBLE) * torch.tensor([0.1, 1.0, 5.0])
+        mixed = shuffled_rows(z, torch.rand(2000, 3, dtype=DOUBLE))
+        assert torch.equal(mixed.sort(1).values, z.sort(1).values)
+        spread = mixed.square().mean(0)
+        assert torch.allclose(spread, z.square().mean().expand(3), rtol=0.2)
+        clean = shuffled(z, torch.rand(2000, 3, dtype=DOUBLE))
+        assert torch.allclose(clean.square().mean(0), z.square().mean(0), rtol=1e-12)
+
+    def test_centring_over_latents_is_no_covariance_and_grows_with_the_batch(self):
+        mean = torch.randn(500, 4, dtype=DOUBLE) + torch.tensor([0.0, 2.0, -1.0, 5.0])
+        popular = moments.MOMENTS["i-over-latents"](mean, mean)
+        array = mean.numpy() - mean.numpy().mean(1, keepdims=True)
+        assert np.allclose(popular.numpy(), array.T @ array)
+        assert not np.allclose(popular.numpy(), np.cov(mean.numpy().T, bias=True), rtol=0.5)
+        twice = moments.MOMENTS["i-over-latents"](torch.cat([mean, mean]), mean)
+        assert torch.allclose(twice, 2 * popular)
+
+    def test_the_over_normalised_discrepancy_is_the_biased_one_divided_once_more(self):
+        a, b = torch.randn(20, 3, dtype=DOUBLE), torch.randn(20, 3, dtype=DOUBLE) + 1.0
+        kernel = discrepancy.KERNELS["imq"]
+
+        def mean(one, other):
+            return sum(float(kernel((u - v).square().sum(), 3)) for u in one for v in other) / 400
+
+        biased = mean(a, a) + mean(b, b) - 2 * mean(a, b)
+        ours = discrepancy.ESTIMATES["over-normalised"](a, b, kernel)
+        assert float(ours) == pytest.approx(biased / (20 * 19), rel=1e-9)
+        assert float(unbiased_mmd(a, b, kernel)) > 100 * float(ours)

@@ -11,7 +11,7 @@ from vaebench.data.source import Source
 from vaebench.metrics import log_likelihood
 from vaebench.metrics.subject import Subject
 from vaebench.models.likelihoods.squared_error import SquaredErrorGaussian
-from vaebench.objectives.critic import FactorCritic
+from vaebench.objectives.critic import FactorCritic, TwoLaws
 from vaebench.suite.expansion import expand
 from vaebench.suite.loading import load_suite_mapping
 from vaebench.training.fleet import Surroundings, train_fleet
@@ -83,7 +83,7 @@ def test_the_labels_of_every_batch_are_those_of_its_images(digits, train):
     made = cell(0, "digits/grey", composition(conditional=True), train=train)
     images = len(source.training_content(train))
 
-    critic = FactorCritic(noise_size=4, latent=4)
+    critic = FactorCritic(TwoLaws(noise_size=4, latent=4, shuffle="columns", second_batch=True))
     assert critic.batches == 2
     inputs = Inputs([made, replace(made, seed=1)], source, [critic], Timetable(made.recipe, images))
     inputs.prepare(5, 30)

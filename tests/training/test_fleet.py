@@ -194,3 +194,22 @@ def test_closed_form_ppca_beats_every_perturbation_of_itself():
             parameter += step
             assert float(model.log_prob(x).sum()) < best
             parameter -= step
+
+
+def test_a_model_trained_on_grey_pixels_of_a_binary_view_sees_k_over_l_minus_one():
+    """And its twin sees zeros and ones; both are scored on the binary images."""
+    source = Source(load_dataset("digits"), "binary", dtype=torch.float64)
+    grey = cell(0, choices=composition(objective={**ELBO, "train_on": "grey"}))
+    timetable = Timetable(grey.recipe, 1197)
+    (player,) = build_system(grey, source.dataset.shape, 1197)[1].players
+    shown, usual = (Inputs([made], source, [player], timetable) for made in (grey, cell(0)))
+    for inputs in (shown, usual):
+        inputs.prepare(0, 3)
+    ((x,), (binary,)) = shown.images(2), usual.images(2)
+    levels = source.dataset.splits["train"].content[shown.index[0][2, 0]].double()
+    assert torch.equal(x[0] * 16, levels)
+    assert set(binary.unique().tolist()) == {0.0, 1.0}
+    assert len(x.unique()) == 17
+    (trained,) = train([grey], source)
+    assert set(source.images("test").unique().tolist()) == {0.0, 1.0}
+    assert trained.diverged_at is None

@@ -24,6 +24,7 @@ class Source:
     device: torch.device = CPU
     dtype: torch.dtype = torch.float32
     _training: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    _others: dict[str, "Source"] = field(default_factory=dict, repr=False)
 
     @property
     def view(self) -> View:
@@ -32,6 +33,12 @@ class Source:
     @property
     def pixels(self) -> int:
         return self.dataset.pixels
+
+    def seen_as(self, view_name: str) -> "Source":
+        """The same data set on another view."""
+        if view_name not in self._others:
+            self._others[view_name] = Source(self.dataset, view_name, self.device, self.dtype)
+        return self if view_name == self.view_name else self._others[view_name]
 
     def training_content(self, train: str) -> Tensor:
         """Grey levels (uint8) or values of the training images, on the device; `train` is split or all."""

@@ -6,6 +6,7 @@ et al. 2016; Serdega 2019 §5.4): the aggregate posterior is pulled to the prior
 """
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -53,25 +54,45 @@ def codes(system: System, batches: Batches, batch: int, noise: Tensor) -> Tensor
     return drawn
 
 
+def shuffled_rows(z: Tensor, keys: Tensor) -> Tensor:
+    """Popular code: each image's latents in an order of their own, which mixes latents and not images"""
+    return z.gather(1, keys.argsort(dim=1))
+
+
+SHUFFLES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"columns": shuffled, "rows": shuffled_rows}
+
+
+class TwoLaws:
+    """The codes that FactorVAE's critic is to tell apart: those of one batch, and shuffled ones of another."""
+
+    def __init__(self, noise_size: int, latent: int, shuffle: str, second_batch: bool) -> None:
+        self.shuffle = SHUFFLES[shuffle]
+        self.batches = 2 if second_batch else 1
+        self.noise = {"z": Noise(1, noise_size, "normal"), "order": Noise(1, latent, "uniform")}
+        if second_batch:
+            self.noise["second"] = Noise(1, noise_size, "normal")
+
+    def of(self, system: System, batches: Batches, noise: Named) -> tuple[Tensor, Tensor]:
+        """Draws from q(z), and what is held for draws from Π_u q(z_u); popular code shuffles the very same codes."""
+        joint = codes(system, batches, 0, noise["z"])
+        others = codes(system, batches, 1, noise["second"]) if self.batches == 2 else joint
+        return joint, self.shuffle(others, noise["order"][0])
+
+
 class FactorCritic:
     """Moves the critic: codes of one batch against shuffled codes of another. No gradient enters the encoder."""
 
     name = "critic"
     owns: tuple[str, ...] = ("critic",)
-    batches = 2
 
-    def __init__(self, noise_size: int, latent: int) -> None:
-        self.noise = {
-            "z": Noise(1, noise_size, "normal"),
-            "second": Noise(1, noise_size, "normal"),
-            "order": Noise(1, latent, "uniform"),
-        }
+    def __init__(self, laws: TwoLaws) -> None:
+        self.laws = laws
+        self.batches, self.noise = laws.batches, laws.noise
 
     def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
         critic = system.get_submodule("critic")
         with torch.no_grad():
-            joint = codes(system, batches, 0, noise["z"])
-            product = shuffled(codes(system, batches, 1, noise["second"]), noise["order"][0])
+            joint, product = self.laws.of(system, batches, noise)
         loss = critic_loss(critic(joint), critic(product))
         return loss, {"critic_loss": loss}
 
@@ -92,6 +113,22 @@ class FactorPlayer:
         total = system.get_submodule("critic")(seen.z[0]).mean()
         loss = settings["kl_weight"] * seen.kl - seen.reconstruction + settings["gamma"] * total
         return loss, {"reconstruction": seen.reconstruction, "kl": seen.kl, "total_correlation": total}
+
+
+class LeakingFactorPlayer(FactorPlayer):
+    """Popular code: the critic's loss reaches the encoder too, which is so moved to make itself easy to criticise."""
+
+    def __init__(self, noise_size: int, laws: TwoLaws) -> None:
+        super().__init__(noise_size)
+        self.laws = laws
+        self.batches = laws.batches
+        self.noise = {**laws.noise, **self.noise}
+
+    def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
+        critic = system.get_submodule("critic")
+        loss, terms = super().loss(system, batches[:1], noise, settings)
+        joint, product = self.laws.of(system, batches, noise)
+        return loss + critic_loss(critic(joint), critic(product)), terms
 
 
 class PriorCritic:
@@ -134,9 +171,11 @@ class AdversarialPlayer:
 
 def factor(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:
     """Two players: the critic, then the model."""
-    critic = Critic(choices["latent"], choices["objective"]["critic_hidden"])
-    players = (FactorCritic(model.noise_size, choices["latent"]), FactorPlayer(model.noise_size))
-    return Objective(players, {"critic": critic})
+    chosen = choices["objective"]
+    critic = Critic(choices["latent"], chosen["critic_hidden"])
+    laws = TwoLaws(model.noise_size, choices["latent"], chosen["shuffle"], chosen["second_batch"])
+    player = LeakingFactorPlayer(model.noise_size, laws) if chosen["leak"] else FactorPlayer(model.noise_size)
+    return Objective((FactorCritic(laws), player), {"critic": critic})
 
 
 def adversarial(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:

@@ -51,6 +51,25 @@ def unbiased_mmd(a: Tensor, b: Tensor, kernel: Callable[[Tensor, int], Tensor]) 
     return within(a) + within(b) - 2.0 * kernel(squared_distances(a, b), latent).mean()
 
 
+def over_normalised_mmd(a: Tensor, b: Tensor, kernel: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """Popular code: the means of the kernel over all pairs, i = j among them, divided by B(B−1) once more; ()
+
+    [1/B² Σ_ij k(a_i, a_j) + 1/B² Σ_ij k(b_i, b_j) − 2/B² Σ_ij k(a_i, b_j)] / (B(B−1))
+    """
+    count, latent = a.shape
+
+    def mean(one: Tensor, other: Tensor) -> Tensor:
+        return kernel(squared_distances(one, other), latent).mean()
+
+    return (mean(a, a) + mean(b, b) - 2.0 * mean(a, b)) / (count * (count - 1))
+
+
+ESTIMATES: dict[str, Callable[[Tensor, Tensor, Callable[[Tensor, int], Tensor]], Tensor]] = {
+    "unbiased": unbiased_mmd,
+    "over-normalised": over_normalised_mmd,
+}
+
+
 class DiscrepancyPlayer:
     """Moves the model; `weights` gives what the KL and the MMD weigh against E ln p(x|z)."""
 

@@ -65,6 +65,34 @@ class ElboPlayer:
         return loss, {"reconstruction": seen.reconstruction, "kl": seen.kl}
 
 
+class MeanReductionPlayer(ElboPlayer):
+    """Popular code: squared error averaged over pixels, and the KL with a small weight w.
+
+    1/D ‖x − μ(z)‖² + w KL = 2/D (½ ‖x − μ(z)‖² + w D/2 KL): up to a factor, which Adam does not see, and a constant,
+    the negative ELBO of a Gaussian decoder with σ = 1 whose KL is weighed by β = w D/2.
+    """
+
+    def __init__(self, noise_size: int, kl: str, samples: int, pixels: int) -> None:
+        super().__init__(noise_size, kl, samples)
+        self.pixels = pixels
+
+    def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
+        beta = effective_beta(settings["weight"], self.pixels)
+        return super().loss(system, batches, noise, {**settings, "beta": beta})
+
+
+def effective_beta(weight: Tensor, pixels: int) -> Tensor:
+    """β = w D/2: what a KL of weight w beside a squared error averaged over D pixels weighs in nats"""
+    return weight * pixels / 2
+
+
+def mean_reduction(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:
+    """One player, the model."""
+    chosen = choices["objective"]
+    player = MeanReductionPlayer(model.noise_size, chosen["kl"], chosen["samples"], shape.pixels)
+    return Objective((player,), {})
+
+
 def elbo(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:
     """One player, the model."""
     chosen = choices["objective"]

@@ -1,6 +1,7 @@
 """The importance-weighted bound (Burda, Grosse & Salakhutdinov 2016): E ln 1/K Σ_k p(x, z_k)/q(z_k|x), z_k ~ q(z|x)."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,6 +25,21 @@ def importance_bound(log_weight: Tensor) -> Tensor:
     return (torch.logsumexp(log_weight, dim=0) - math.log(len(log_weight))).mean()
 
 
+def surrogate_of_losses(log_weight: Tensor) -> Tensor:
+    """Popular code: Σ_k softmax(−ln w)_k (−ln w_k), the weights taken from the loss and so with the wrong sign: the
+    worst draw of an image counts most, and 1/K Σ_k −ln w_k is exceeded; the weights carry a gradient too. Mean over
+    images; (sample, image) → ()"""
+    losses = -log_weight
+    return (losses.softmax(dim=0) * losses).sum(0).mean()
+
+
+LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
+    "bound": lambda log_weight: -importance_bound(log_weight),
+    "losses": surrogate_of_losses,
+}
+"""What is minimised, of ln w (sample, image)."""
+
+
 class IwaePlayer:
     """Moves the model. The loss is the bound itself, so its gradient Σ_k w̃_k ∇ ln w_k comes from differentiating it,
     and what is logged is the bound and not the surrogate Σ_k w̃_k ln w_k."""
@@ -32,16 +48,17 @@ class IwaePlayer:
     owns: tuple[str, ...] = ("model",)
     batches = 1
 
-    def __init__(self, noise_size: int, samples: int) -> None:
+    def __init__(self, noise_size: int, samples: int, weights: str) -> None:
+        self.loss_of = LOSSES[weights]
         self.noise = {"z": Noise(draws=samples, size=noise_size, law="normal")}
 
     def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
         (x,) = batches
         log_weight = log_weights(model_of(system), x, noise["z"])
-        bound = importance_bound(log_weight)
-        return -bound, {"bound": bound, "elbo": log_weight.mean()}
+        return self.loss_of(log_weight), {"bound": importance_bound(log_weight), "elbo": log_weight.mean()}
 
 
 def iwae(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:
     """One player, the model."""
-    return Objective((IwaePlayer(model.noise_size, choices["objective"]["samples"]),), {})
+    chosen = choices["objective"]
+    return Objective((IwaePlayer(model.noise_size, chosen["samples"], chosen["weights"]),), {})

@@ -27,7 +27,17 @@ def covariance_of_codes(mean: Tensor, variance: Tensor) -> Tensor:
     return covariance_of_means(mean, variance) + torch.diag_embed(variance.mean(0))
 
 
-MOMENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"i": covariance_of_means, "ii": covariance_of_codes}
+def products_of_centred_latents(mean: Tensor, variance: Tensor) -> Tensor:
+    """Popular code: means centred over the latents of an image in place of the images, and no 1/N: no covariance"""
+    centred = mean - mean.mean(1, keepdim=True)
+    return centred.mT @ centred
+
+
+MOMENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "i": covariance_of_means,
+    "ii": covariance_of_codes,
+    "i-over-latents": products_of_centred_latents,
+}
 
 
 def distances(covariance: Tensor) -> tuple[Tensor, Tensor]:

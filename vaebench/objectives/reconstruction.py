@@ -15,7 +15,7 @@ from torch import Tensor
 from vaebench.data.dataset import Shape
 from vaebench.models.composition import Composition
 from vaebench.models.contract import LatentVariableModel
-from vaebench.objectives.discrepancy import KERNELS, unbiased_mmd
+from vaebench.objectives.discrepancy import ESTIMATES, KERNELS
 from vaebench.objectives.player import Batches, Named, Noise, Objective, System, Terms, model_of
 
 
@@ -72,8 +72,9 @@ class WassersteinPlayer:
     owns: tuple[str, ...] = ("model",)
     batches = 1
 
-    def __init__(self, latent: int, kernel: str) -> None:
+    def __init__(self, latent: int, kernel: str, estimate: str) -> None:
         self.kernel = KERNELS[kernel]
+        self.estimate = ESTIMATES[estimate]
         self.noise = {"prior": Noise(1, latent, "normal")}
 
     def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
@@ -82,7 +83,7 @@ class WassersteinPlayer:
         z = code_of(model, x)
         reconstruction = model.likelihood(z).log_prob(x).mean()
         drawn = model.prior().from_noise(noise["prior"])[0]  # type: ignore[attr-defined]
-        mmd = unbiased_mmd(z, drawn, self.kernel)
+        mmd = self.estimate(z, drawn, self.kernel)
         return settings["lambda"] * mmd - reconstruction, {"reconstruction": reconstruction, "mmd": mmd}
 
 
@@ -93,4 +94,5 @@ def autoencoder(model: Composition, choices: dict[str, Any], shape: Shape, image
 
 def wasserstein(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:
     """One player, the model."""
-    return Objective((WassersteinPlayer(choices["latent"], choices["objective"]["kernel"]),), {})
+    chosen = choices["objective"]
+    return Objective((WassersteinPlayer(choices["latent"], chosen["kernel"], chosen["estimate"]),), {})

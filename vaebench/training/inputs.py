@@ -95,6 +95,7 @@ class Inputs:
     """Images, noise and settings of `cells`, with the member as first axis."""
 
     def __init__(self, cells: Sequence[Cell], source: Source, players: Sequence[Player], timetable: Timetable) -> None:
+        source = source.seen_as(trained_view(cells[0], source.view_name))
         self.source = source
         self.timetable = timetable
         self.content = source.training_content(cells[0].recipe["train"])
@@ -168,6 +169,12 @@ class Inputs:
         values = {"kl_weight": kl_weight, "progress": progress}
         dtype, device = self.source.dtype, self.source.device
         return {name: torch.full(shape, value, dtype=dtype, device=device) for name, value in values.items()}
+
+
+def trained_view(cell: Cell, view: str) -> str:
+    """The view whose images a member is trained on: its own, unless its objective says otherwise."""
+    chosen: str = cell.composition["objective"].get("train_on", "view")
+    return view if chosen == "view" else chosen
 
 
 def _batch_names(count: int) -> list[tuple[str, ...]]:
