@@ -207,3 +207,16 @@ def test_models_that_are_given_the_label_rank_among_themselves(tmp_path):
     assert sorted(given["variant"]) == ["cvae", "told-beta"]
     assert sorted(given["rank"]) == [1, 2]
     assert sorted(rows[rows["given"] == ""]["rank"]) == [1, 2, 3]
+
+
+def test_masses_of_grey_levels_never_rank_with_densities(tmp_path):
+    suite = load_suite_mapping(
+        {**TINY, "variants": [*TINY["variants"], {"extends": "vae-discretized-logistic", "on": ["digits/grey"]}]}
+    )
+    rows = leaderboard_of(suite, ResultsFolder(tmp_path)).filter(dataset="digits", view="grey").table
+    levels = rows[rows["measure"] == "levels"]
+    assert list(levels["variant"]) == ["vae-discretized-logistic"]
+    assert list(levels["rank"]) == [1]
+    assert sorted(rows[rows["measure"] == "density"]["rank"]) == list(
+        range(1, 1 + (rows["measure"] == "density").sum())
+    )

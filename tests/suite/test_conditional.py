@@ -61,3 +61,27 @@ def test_every_gradient_trained_vae_of_the_catalog_composes_conditionally():
     for variant in suite.variants:
         composed = [compose(variant, source, catalog) for source in suite.datasets]
         assert any(isinstance(made, dict) and made["conditional"] for made in composed)
+
+
+def contrast(theory: str, practice: str, metric: str, view: str = "digits/binary") -> str:
+    return written(
+        datasets=f"[{view}]",
+        variants="[vae, {extends: beta-vae, conditional: true}, cvae, vae-discretized-logistic]"
+        if "grey" in view
+        else "[vae, {extends: beta-vae, conditional: true}, cvae]",
+        metrics="[elbo, log_likelihood, kl]" if "binary" in view else "[elbo, bits_per_dim]",
+        contrasts=f"\n- question: what?  # here\n  theory: {theory}\n  practice: {practice}\n  primary: {metric}",
+    )
+
+
+def test_likelihoods_given_the_label_are_compared_among_themselves_only():
+    assert mistakes_in(contrast("cvae", "beta-vae", "elbo")) == []
+    assert mistakes_in(contrast("vae", "cvae", "kl")) == []
+    (mistake,) = mistakes_in(contrast("vae", "cvae", "log_likelihood"))
+    assert "cvae is given the label and the other is not" in str(mistake)
+
+
+def test_densities_and_masses_of_grey_levels_meet_in_bits_and_nowhere_else():
+    assert mistakes_in(contrast("vae", "vae-discretized-logistic", "bits_per_dim", "digits/grey")) == []
+    (mistake,) = mistakes_in(contrast("vae", "vae-discretized-logistic", "elbo", "digits/grey"))
+    assert "is on the measure density, that of vae-discretized-logistic on levels" in str(mistake)

@@ -28,7 +28,7 @@ def test_a_plain_name_is_the_catalog_s_variant_with_every_parameter_written_out(
     )
     assert variant.composition["network"]["hidden"] == [400, 400]
     assert variant.composition["latent"] == 32
-    assert variant.composition["objective"] == {"name": "elbo", "beta": 4.0, "kl": "analytic", "samples": 1}
+    assert variant.composition["objective"] == {"name": "elbo", "beta": 4.0, "kl": "analytic", "samples": 1, "train_on": "view"}
     assert variant.generation == {"prior": "own", "output": "draw"}
 
 
@@ -76,7 +76,7 @@ def test_a_mapping_joins_its_part_unless_it_gives_another_name() -> None:
     )
     joined, same, other = (suite.variant(name).composition["objective"] for name in ("joined", "same", "other"))
     assert joined == same == {**joined, "lambda": 3.0, "source": "encoder", "subcode": [0, 1]}
-    assert other == {"name": "elbo", "beta": 3.0, "kl": "analytic", "samples": 1}
+    assert other == {"name": "elbo", "beta": 3.0, "kl": "analytic", "samples": 1, "train_on": "view"}
 
 
 def test_entries_extend_one_another_in_any_order() -> None:

@@ -41,6 +41,8 @@ class Part:
     """Further conditions on a composition, by name (vaebench.suite.expansion.CHECKS)."""
     fitted: bool = False
     """Fitted without gradients."""
+    measure: str | None = None
+    """Of a likelihood whose numbers are on another measure than the view's, such as the masses of grey levels."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class View:
     name: str
     title: str
     measure: str
-    """`counting` or `density`: numbers on different measures never share a ranking."""
+    """`counting`, `density` or `levels`: numbers on different measures never share a ranking."""
     rank_by: str | None = None
     """Metric that ranks a leaderboard of this view unless the suite says otherwise; None: it is not ranked."""
     ranked_as: str | None = None
@@ -102,6 +104,8 @@ class Metric:
     """The protocol: everything about the evaluation that moves the number."""
     density: bool = False
     """A log density on grey pixels, so the floor of σ is part of its protocol."""
+    likelihood: bool = False
+    """Says how probable images are, so it is another quantity where the model is given the label."""
     labels: bool = False
     images: bool = False
     generates: bool = False

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 BETTER = ("higher", "lower", "one", "none")
 STANCES = ("theory", "practice", "baseline")
-MEASURES = ("counting", "density")
+MEASURES = ("counting", "density", "levels")
 VARIANT_KEYS = (
     "extends",
     "title",
@@ -55,6 +55,7 @@ def _in_parts(catalog: "Catalog") -> Iterator[str]:
         where = f"{part.kind} {part.name}"
         yield from _unknown(f"{where}: view", part.views or (), catalog.views)
         yield from _unknown(f"{where}: view", part.by_view or (), catalog.views)
+        yield from _unknown(f"{where}: measure", [part.measure] if part.measure else [], MEASURES)
         yield from _unknown(f"{where}: stand-in", (part.by_view or {}).values(), catalog.parts[part.kind])
         yield from _unknown(f"{where}: required kind", part.requires, catalog.parts)
         for kind, names in part.requires.items():

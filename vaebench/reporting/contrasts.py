@@ -11,6 +11,7 @@ from vaebench.catalog.catalog import load_catalog
 from vaebench.reporting import statistics
 from vaebench.reporting.runs import RowKey, values_by_seed, wanted_columns
 from vaebench.reporting.text import note
+from vaebench.suite.comparability import incomparable
 from vaebench.suite.expansion import Impossible, compose
 from vaebench.suite.suite import Contrast, Suite, Variant
 
@@ -121,7 +122,8 @@ def _tests_on(suite: Suite, contrast: Contrast, source: str, values: Values) -> 
     for metric, left, right, primary in _columns(suite, contrast, view, theory_metric, practice_metric):
         before, after = theory_values.get(left, {}), practice_values.get(right, {})
         seeds = tuple(sorted({*before} & {*after}))
-        if not primary and not seeds:
+        answers_another = incomparable(suite.variant(theory), left, suite.variant(practice), right, view)
+        if not primary and (not seeds or answers_another):
             continue
         yield PairedTest(
             contrast,

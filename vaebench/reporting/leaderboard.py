@@ -16,6 +16,7 @@ from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey, values_
 from vaebench.reporting.sections import shown
 from vaebench.reporting.tables import each_row, read_table, write_table
 from vaebench.reporting.text import ABSENT, code_cell, markdown_table
+from vaebench.suite.comparability import given, measure_of
 from vaebench.suite.suite import Suite
 
 TEXT = ("suite", "dataset", "view", "measure", "given", "variant", "stance")
@@ -155,7 +156,6 @@ class _Summary:
 
 
 def _summaries(suite: Suite, runs: pd.DataFrame, metrics: Iterable[str]) -> list[_Summary]:
-    catalog = load_catalog()
     variants = {variant.name: variant for variant in suite.variants}
     done, displayed = values_by_seed(runs), values_by_seed(runs, (DONE, STALE))
     complete = _complete_cells(runs)
@@ -163,8 +163,8 @@ def _summaries(suite: Suite, runs: pd.DataFrame, metrics: Iterable[str]) -> list
         _Summary(
             suite=suite.name,
             key=key,
-            measure=catalog.views[key[1]].measure,
-            given="label" if variants[key[2]].composition.get("conditional") else "",
+            measure=measure_of(variants[key[2]], key[1]),
+            given=given(variants[key[2]]),
             stance=variants[key[2]].stance,
             seeds=sum(complete[key].values()),
             failed=sum(not is_complete for is_complete in complete[key].values()),

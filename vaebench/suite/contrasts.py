@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaebench.catalog.parameters import shown
+from vaebench.suite.comparability import incomparable
 from vaebench.suite.expansion import not_applicable
 from vaebench.suite.mistakes import Findings, Path, enumerated
 from vaebench.suite.schema import BROKEN
 from vaebench.suite.scoring import Ground, is_column
-from vaebench.suite.suite import Contrast, split_side
+from vaebench.suite.suite import Contrast, Variant, split_side
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def _obstacle(contrast: Contrast, source: str, rank_by: dict[str, str], ground: 
     """Why the two sides cannot be compared on a data set view; None where they can."""
     deciding = contrast.primary or rank_by.get(source.partition("/")[2])
     units: list[str] = []
+    compared: list[tuple[Variant, str]] = []
     for name, metric in (contrast.theory_side, contrast.practice_side):
         column = metric or deciding
         if column is None:
@@ -86,8 +88,11 @@ def _obstacle(contrast: Contrast, source: str, rank_by: dict[str, str], ground: 
         reason = not_applicable(column, variant, source)
         if reason is not None:
             return f"no {column} for {name} on {source}: {reason}"
+        compared.append((variant, column))
         units.append(ground.catalog.column(column).unit)
-    return None if units[0] == units[1] else f"theory is in {units[0]}, practice in {units[1]}"
+    if units[0] != units[1]:
+        return f"theory is in {units[0]}, practice in {units[1]}"
+    return incomparable(*compared[0], *compared[1], source.partition("/")[2])
 
 
 def _names_are_known(entry: dict[str, Any], path: Path, ground: Ground, findings: Findings) -> bool:
