@@ -55,6 +55,22 @@ def test_the_elbo_is_reconstruction_minus_beta_kl_by_hand():
     assert torch.allclose(loss, 0.5 * 3.0 * kl - reconstruction, rtol=1e-9)
 
 
+@pytest.mark.parametrize(("sigma", "beta"), [(0.5, 4.0), (1.0, 0.25)])
+def test_beta_and_a_fixed_sigma_are_one_number(sigma, beta):
+    """Section 7.6: the loss of β-VAE(σ, β) is β times that of VAE(σ√β) and a constant, so their optima are the same."""
+    losses, gradients = [], []
+    for chosen, weight in ((sigma, beta), (sigma * math.sqrt(beta), 1.0)):
+        likelihood = {"name": "gaussian-fixed", "sigma": chosen}
+        system, objective = build_system(cell(choices=composition(likelihood=likelihood)), Shape(PIXELS), images=1000)
+        x, noise = step_inputs(objective, objective.players[0])
+        loss, _ = system(objective.players[0], (x,), noise, settings(beta=weight))
+        losses.append(loss - PIXELS * (math.log(chosen) + 0.5 * math.log(2 * math.pi)))
+        gradients.append(torch.autograd.grad(loss, list(system.parameters())))
+    assert torch.allclose(losses[0], beta * losses[1], rtol=1e-10)
+    for ours, theirs in zip(*gradients, strict=True):
+        assert torch.allclose(ours, beta * theirs, rtol=1e-9, atol=1e-13)
+
+
 def test_monte_carlo_and_analytic_kl_agree_in_expectation():
     system, objective = system_of(kl="monte-carlo", samples=4000)
     (player,) = objective.players
