@@ -179,6 +179,8 @@ def decide(
         return Decision("train", "forced", True, wanted)
     if record is None:
         return Decision("train", "never trained", True, wanted)
+    if record.failure and record.failure.kind == "damaged":
+        return Decision("train", "its record is damaged", True, wanted)
     changed = changed_rooms(record.fingerprints, fingerprints)
     if changed and not policy.keep_stale:
         return Decision("stale", f"changed since it was trained: {', '.join(changed)}", True, wanted)

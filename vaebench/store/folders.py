@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vaebench.store.cell import Cell
-from vaebench.store.files import StoreError, read_json, write_json
-from vaebench.store.record import Record
+from vaebench.store.files import Damaged, read_json, write_json
+from vaebench.store.record import Failure, Record
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,18 @@ class CellFolder:
         write_json(self.spec, cell.spec())
 
     def read_record(self) -> Record | None:
-        """The record, or None where the cell has left none yet."""
+        """The record, or None where the cell has left none yet.
+
+        One that is damaged reads as a failure that says so and has no fingerprints: it counts as nothing that was
+        measured, stops nobody from reading the others, and the next run makes it again.
+        """
         if not self.result.exists():
             return None
-        content = read_json(self.result)
         try:
-            return Record.from_json(content)
-        except (KeyError, TypeError) as error:
-            raise StoreError(f"{self.result}: not a record ({error}); delete it and run the suite again") from error
+            return Record.from_json(read_json(self.result))
+        except (Damaged, KeyError, TypeError, AttributeError) as error:
+            reason = str(error) if isinstance(error, Damaged) else f"{self.result}: not a record ({error!r})"
+            return Record(self.path.name, "failed", {}, failure=Failure("damaged", reason))
 
     def write_record(self, record: Record) -> None:
         write_json(self.result, record.to_json())
@@ -92,6 +96,10 @@ class SuiteFolder:
     @property
     def report(self) -> Path:
         return self.path / "report.md"
+
+    @property
+    def page(self) -> Path:
+        return self.path / "report.html"
 
     @property
     def figures(self) -> Path:

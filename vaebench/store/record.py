@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from vaebench.store.cell import digest
 
-FailureKind = Literal["diverged", "oom", "timeout", "crash", "error"]
+FailureKind = Literal["diverged", "oom", "timeout", "crash", "error", "damaged"]
+"""The last is never written: it stands for a record that could not be read."""
 
 
 @dataclass(frozen=True)
