@@ -78,13 +78,11 @@ def test_every_composition_keeps_the_contract(name, x):
     assert torch.equal(q.from_noise(noise_for(model)), z)
 
 
-def test_full_covariance_with_nothing_below_the_diagonal_is_the_diagonal_posterior(x):
+def test_full_covariance_starts_as_the_diagonal_posterior(x):
     full, diagonal = model_of(posterior={"name": "full-gaussian"}), model_of()
     own = full.posterior_head
     diagonal.posterior_head.mean_and_log_scale = own.mean_and_log_scale
     diagonal.encoder.load_state_dict(full.encoder.state_dict())
-    nn.init.zeros_(own.below.weight)
-    nn.init.zeros_(own.below.bias)
     q, d = full.posterior(x), diagonal.posterior(x)
     noise = noise_for(full)
     z = q.from_noise(noise)
@@ -93,10 +91,17 @@ def test_full_covariance_with_nothing_below_the_diagonal_is_the_diagonal_posteri
     assert torch.allclose(kl_divergence(q, full.prior()), kl_divergence(d, full.prior()), rtol=1e-12)
 
 
-def test_full_covariance_is_not_diagonal_by_itself(x):
-    q = model_of(posterior={"name": "full-gaussian"}).posterior(x)
-    covariance = q.covariance_matrix.detach()
-    assert float((covariance - torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))).abs().max()) > 1e-3
+def test_what_stands_below_the_diagonal_is_in_units_of_its_rows_sigma(x):
+    """L = diag(σ) (I + A), and A moves with the image once its head has learned something."""
+    model = model_of(posterior={"name": "full-gaussian"})
+    head = model.posterior_head
+    nn.init.normal_(head.below.weight)
+    features = model.encoder(x)
+    sigma = head.mean_and_log_scale(features).chunk(2, dim=-1)[1].exp()
+    below = strictly_lower(head.below(features))
+    factor = model.posterior(x).scale_tril
+    assert torch.allclose(factor, torch.diag_embed(sigma) @ (torch.eye(4).double() + below), rtol=1e-12)
+    assert float(below.std(0).max()) > 1e-2
     assert strictly_lower(torch.tensor([1.0, 2.0, 3.0])).tolist() == [[0, 0, 0], [1, 0, 0], [2, 3, 0]]
     one = model_of(posterior={"name": "full-gaussian"}, latent=1).posterior(x)
     assert one.scale_tril.shape == (5, 1, 1)

@@ -113,6 +113,8 @@ class Metric:
     cost: bool = False
     unconditional: bool = False
     """Means nothing where the model is given the label."""
+    group: str = ""
+    """With which others a report shows it: one of `consistency.GROUPS`, or none of them."""
     estimator: str = ""
     """How the number is computed."""
     bias: str = ""
@@ -167,6 +169,17 @@ class VariantEntry:
 
 
 @dataclass(frozen=True)
+class Practice:
+    """A public project that does what a variant, or a printed number, does."""
+
+    project: str
+    file: str
+    commit: str
+    """The version that was read."""
+    computes: str
+
+
+@dataclass(frozen=True)
 class Catalog:
     parts: dict[str, dict[str, Part]]
     """Kind → name → part."""
@@ -185,6 +198,8 @@ class Catalog:
     profiles: dict[str, Profile]
     metrics: dict[str, Metric]
     variants: dict[str, VariantEntry]
+    practised: dict[str, tuple[Practice, ...]]
+    """Variant, metric, or choice of generation or recipe → who does it."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -246,6 +261,10 @@ def read_catalog(folder: Path) -> Catalog:
         profiles={name: Profile(name=name, **entry) for name, entry in _read(folder / "profiles.yaml").items()},
         metrics=metrics,
         variants=_variants(folder / "variants"),
+        practised={
+            name: tuple(Practice(**entry) for entry in entries)
+            for name, entries in _read(folder / "practised.yaml").items()
+        },
     )
 
 

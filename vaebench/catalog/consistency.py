@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 BETTER = ("higher", "lower", "one", "none")
 STANCES = ("theory", "practice", "baseline")
 MEASURES = ("counting", "density", "levels")
+GROUPS = ("likelihoods", "codes", "samples", "claims", "cost")
+"""Of metrics, in the order in which a report shows them."""
 VARIANT_KEYS = (
     "extends",
     "title",
@@ -33,6 +35,7 @@ def contradictions(catalog: "Catalog") -> list[str]:
         *_in_recipes_and_budgets(catalog),
         *_in_metrics(catalog),
         *_in_variants(catalog),
+        *_in_practised(catalog),
     ]
 
 
@@ -88,6 +91,7 @@ def _in_metrics(catalog: "Catalog") -> Iterator[str]:
     for metric in catalog.metrics.values():
         where = f"metric {metric.name}"
         yield from _unknown(f"{where}: view", metric.views or (), catalog.views)
+        yield from _unknown(f"{where}: group", [metric.group] if metric.group else [], GROUPS)
         if not metric.columns:
             yield f"{where}: neither head nor parts, so it has no number"
         for column in metric.columns:
@@ -105,6 +109,12 @@ def _in_variants(catalog: "Catalog") -> Iterator[str]:
             yield f"{where}: no title"
         if _goes_in_a_circle(catalog, name):
             yield f"{where}: extends goes in a circle"
+
+
+def _in_practised(catalog: "Catalog") -> Iterator[str]:
+    choices = [f"generation.{name}" for name in catalog.generation]
+    choices += [f"recipe.{name}" for name in catalog.recipe_parameters]
+    yield from _unknown("practised", catalog.practised, (*catalog.variants, *catalog.columns, *choices))
 
 
 def _goes_in_a_circle(catalog: "Catalog", name: str) -> bool:

@@ -116,7 +116,8 @@ class FactorPlayer:
 
 
 class LeakingFactorPlayer(FactorPlayer):
-    """Popular code: the critic's loss reaches the encoder too, which is so moved to make itself easy to criticise."""
+    """Popular code: the codes are not detached where the critic learns, so its loss on them reaches the encoder too,
+    which is so moved to be told apart; the shuffled codes are detached."""
 
     def __init__(self, noise_size: int, laws: TwoLaws) -> None:
         super().__init__(noise_size)
@@ -128,7 +129,7 @@ class LeakingFactorPlayer(FactorPlayer):
         critic = system.get_submodule("critic")
         loss, terms = super().loss(system, batches[:1], noise, settings)
         joint, product = self.laws.of(system, batches, noise)
-        return loss + critic_loss(critic(joint), critic(product)), terms
+        return loss + critic_loss(critic(joint), critic(product.detach())), terms
 
 
 class PriorCritic:

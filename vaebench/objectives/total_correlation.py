@@ -47,6 +47,7 @@ ESTIMATORS: dict[str, Callable[[int, int, Tensor], Tensor]] = {
     "mss": stratified_log_weights,
     "mss-column": column_log_weights,
     "mss-inside": stratified_log_weights,
+    "mss-column-inside": column_log_weights,
     "mws": weighted_log_weights,
 }
 
@@ -66,7 +67,10 @@ def weighted_in_every_latent(log_density: Tensor, log_weight: Tensor) -> Tensor:
     return (log_weight.unsqueeze(-1) + log_density).sum(-1)
 
 
-WEIGHTINGS: dict[str, Weighting] = {"mss-inside": weighted_in_every_latent}
+WEIGHTINGS: dict[str, Weighting] = {
+    "mss-inside": weighted_in_every_latent,
+    "mss-column-inside": weighted_in_every_latent,
+}
 """Estimator → how its weights enter q(z); once, where none is named."""
 
 

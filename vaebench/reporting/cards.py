@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from vaebench.catalog.catalog import load_catalog
+from vaebench.catalog.catalog import Practice, load_catalog
 from vaebench.reporting.text import setting
 from vaebench.suite.expansion import Impossible, compose
 from vaebench.suite.suite import Suite, Variant
@@ -38,6 +38,8 @@ class Card:
     """What it maximises and of which distributions."""
     others: list[Choice]
     """Network, size of the code, way to generate."""
+    practised: list[Practice]
+    """Public code that does the same."""
 
 
 def cards(suite: Suite) -> list[Card]:
@@ -57,6 +59,7 @@ def _card(suite: Suite, variant: Variant) -> Card:
         departs=variant.departs,
         mended=variant.mended,
         choices=[choice for part in WITH_EQUATION for choice in _choices(suite, variant, part)],
+        practised=list(load_catalog().practised.get(variant.name, ())),
         others=[Choice(name, setting(parts[name]), "") for name in others],
     )
 

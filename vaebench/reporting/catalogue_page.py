@@ -5,7 +5,7 @@ python -m vaebench.reporting.catalogue_page > docs/variants.md
 
 import sys
 
-from vaebench.catalog.catalog import load_catalog
+from vaebench.catalog.catalog import Practice, load_catalog
 from vaebench.reporting.cards import Card, Choice, cards
 from vaebench.suite.loading import load_suite_mapping
 
@@ -40,7 +40,15 @@ def section(card: Card) -> str:
     paragraphs = [f"## {card.name}", f"{card.title} (*{card.stance}*){origin}"]
     paragraphs += [f"{name}: {text}" for name, text in remarks.items() if text]
     paragraphs.append("\n".join(item(choice) for choice in (*card.choices, *card.others)))
+    if card.practised:
+        paragraphs.append("In public code:\n\n" + "\n".join(fact(practice) for practice in card.practised))
     return "\n\n".join(paragraphs) + "\n"
+
+
+def fact(practice: Practice) -> str:
+    """Who does it, where, and what is computed there."""
+    place = f"https://github.com/{practice.project}/blob/{practice.commit}/{practice.file}"
+    return f"- [{practice.project}, `{practice.file}`]({place}): {practice.computes}"
 
 
 def item(choice: Choice) -> str:
@@ -53,9 +61,11 @@ def content(name: str) -> dict[str, object]:
     (card,) = catalogue(name)
     said = {key: getattr(card, key) for key in ("title", "stance", "extends", "source", "departs", "mended")}
     choices = [*card.choices, *card.others]
+    practised = {f"{one.project}/{one.file} at {one.commit[:8]}": one.computes for one in card.practised}
     return {key: text for key, text in said.items() if text} | {
         "composition": {choice.part: choice.setting for choice in choices},
         "equations": {choice.part: choice.equation for choice in choices if choice.equation},
+        **({"in public code": practised} if practised else {}),
     }
 
 

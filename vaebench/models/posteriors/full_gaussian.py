@@ -1,4 +1,4 @@
-"""q(z|x) = N(μ(x), L(x) L(x)ᵀ), L lower triangular with a positive diagonal"""
+"""q(z|x) = N(μ(x), L(x) L(x)ᵀ), L = diag(σ(x)) (I + A(x)), A strictly lower triangular"""
 
 import torch
 from torch import Tensor, nn
@@ -9,18 +9,28 @@ from vaebench.models.networks.trunk import Trunk
 
 
 class FullGaussian(nn.Module):
-    """One head gives μ and ln diag L, like the diagonal one's; another what stands below the diagonal."""
+    """One head gives μ and ln σ, like the diagonal one's; another gives A, from zero on, so that q starts diagonal.
+
+    What stands below the diagonal is in units of its row's σ. Free of it, every row would have to shrink all its
+    entries with its σ, one by one, and training loses many nats to their noise.
+    """
 
     def __init__(self, encoder: Trunk, latent: int) -> None:
         super().__init__()
         self.noise_size = latent
         self.mean_and_log_scale = encoder.vector_head(2 * latent)
         self.below = encoder.vector_head(latent * (latent - 1) // 2) if latent > 1 else None
+        if self.below is not None:
+            for parameter in self.below.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor) -> FullNormal:
         mean, log_scale = self.mean_and_log_scale(features).chunk(2, dim=-1)
-        factor = torch.diag_embed(log_scale.exp())
-        return FullNormal(mean, factor if self.below is None else factor + strictly_lower(self.below(features)))
+        scale = log_scale.exp()
+        factor = torch.diag_embed(scale)
+        if self.below is not None:
+            factor = factor + scale.unsqueeze(-1) * strictly_lower(self.below(features))
+        return FullNormal(mean, factor)
 
 
 def strictly_lower(values: Tensor) -> Tensor:
