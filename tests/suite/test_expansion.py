@@ -64,9 +64,20 @@ def test_variants_of_one_composition_share_their_cells() -> None:
     )
 
 
-def test_the_way_to_generate_is_no_part_of_a_cell() -> None:
-    suite = loaded(variants="[vae, {name: means, extends: vae, generation: {output: mean}}]")
+@pytest.mark.parametrize("way", ["output: mean", "prior: normal", "prior: fitted-gmm", "around: x"])
+def test_the_way_to_generate_is_no_part_of_a_cell(way: str) -> None:
+    suite = loaded(variants=f"[vae, {{name: other, extends: vae, generation: {{{way}}}}}]")
     assert len(set(ids(suite).values())) == 4
+
+
+def test_the_way_to_generate_belongs_to_the_protocol_of_what_looks_at_generated_images() -> None:
+    suite = loaded(
+        metrics="[elbo, frechet]",
+        variants="[vae, {name: other, extends: vae, generation: {prior: fitted-gmm, around: x}}]",
+    )
+    asked = {r.metric: r.protocol for r in requests(suite, planned(suite, "other", "digits/binary"))}
+    assert (asked["frechet"]["generation_prior"], asked["frechet"]["generation_around"]) == ("fitted-gmm", "x")
+    assert "generation_prior" not in asked["elbo"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +130,13 @@ def test_a_cell_is_asked_once_for_each_family_with_its_protocol_written_out() ->
     asked = requests(suite, planned(suite, "vae", "digits/binary"))
     assert {request.metric: request.protocol for request in asked} == {
         "elbo": {"samples": 3, "kl": "analytic", "split": "test", "seed": 0},
-        "sharpness": {"images": 1000, "split": "test", "seed": 0, "generation_prior": "own"},
+        "sharpness": {
+            "images": 1000,
+            "split": "test",
+            "seed": 0,
+            "generation_prior": "own",
+            "generation_around": "prior",
+        },
         "train_seconds": {},
     }
 

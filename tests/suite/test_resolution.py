@@ -29,7 +29,7 @@ def test_a_plain_name_is_the_catalog_s_variant_with_every_parameter_written_out(
     assert variant.composition["network"]["hidden"] == [400, 400]
     assert variant.composition["latent"] == 32
     assert variant.composition["objective"] == {"name": "elbo", "beta": 4.0, "kl": "analytic", "samples": 1, "train_on": "view"}
-    assert variant.generation == {"prior": "own", "output": "draw"}
+    assert variant.generation == {"prior": "own", "output": "draw", "around": "prior"}
 
 
 def test_a_default_goes_over_the_catalog_and_an_entry_over_the_default() -> None:
@@ -196,7 +196,7 @@ def test_a_recipe_extends_another_and_says_what_it_changes() -> None:
 def test_an_entry_of_metrics_goes_over_the_budget() -> None:
     suite = loaded(budget="{extends: full, elbo: {samples: 3}}", metrics="[elbo, {log_likelihood: {samples: 50}}]")
     assert suite.budget["elbo"]["samples"] == 3
-    assert suite.budget["log_likelihood"] == {"samples": 50, "images": 10000}
+    assert suite.budget["log_likelihood"] == {"samples": 50, "images": 10000, "defensive": 0.0}
     assert suite.budget_name == "full, elbo.samples 3"
     assert load_catalog().budgets["full"]["log_likelihood"]["samples"] == 5000
 

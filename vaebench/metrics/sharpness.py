@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from vaebench.metrics.answer import Answer, NotApplicable
-from vaebench.metrics.generation import generated
+from vaebench.metrics.generation import by_part, generated_for
 from vaebench.metrics.subject import Subject
 
 
@@ -18,24 +18,29 @@ def sharpness(images: Tensor, side: int) -> Tensor:
     return (around - 4.0 * inner).flatten(1).var(1, unbiased=False)
 
 
-def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
-    """Decoder means against the grey test images, draws against the view's own x; codes from the prior."""
+def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer | NotApplicable]:
+    """Decoder means against the grey test images, draws against the view's own x."""
     side = subject.source.dataset.side
     if side is None:
         raise NotApplicable(f"{subject.source.dataset.name} has no images")
-    samples = generated(subject, protocol["images"], protocol["seed"])
-    generated_means, generated_draws = sharpness(samples.mean, side), sharpness(samples.draw, side)
-    grey = float(sharpness(subject.source.grey_images(protocol["split"]), side).mean())
-    own = float(sharpness(subject.source.images(protocol["split"]), side).mean())
-    mean, mean_error = _mean(generated_means)
-    ancestral, ancestral_error = _mean(generated_draws)
-    return [
-        Answer(mean, mean_error, part="mean"),
-        Answer(ancestral, ancestral_error, part="ancestral"),
-        Answer(own, 0.0, part="data"),
-        Answer(mean / grey, mean_error / grey, part="mean_ratio", details={"grey": grey}),
-        Answer(ancestral / own, ancestral_error / own, part="ancestral_ratio"),
-    ]
+    samples = generated_for(subject, protocol)
+    split = protocol["split"]
+    real = {"grey": subject.source.grey_images(split), "own": subject.source.images(split)}
+    sharp = {which: float(sharpness(images, side).mean()) for which, images in real.items()}
+
+    def compared(part: str, images: Tensor, which: str) -> list[Answer]:
+        value, error = _mean(sharpness(images, side))
+        against = sharp[which]
+        ratio = Answer(value / against, error / against, part=f"{part}_ratio", details={which: against})
+        return [Answer(value, error, part=part), ratio]
+
+    return by_part(
+        {
+            ("mean", "mean_ratio"): lambda: compared("mean", samples.mean, "grey"),
+            ("ancestral", "ancestral_ratio"): lambda: compared("ancestral", samples.draw, "own"),
+            ("data",): lambda: [Answer(sharp["own"], 0.0, part="data")],
+        }
+    )
 
 
 def _mean(values: Tensor) -> tuple[float, float]:

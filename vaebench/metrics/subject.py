@@ -1,13 +1,15 @@
 """A trained model beside the images it is asked about."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from vaebench.data import streams
+from vaebench.data.memory import free_bytes
 from vaebench.data.source import Source
 from vaebench.metrics.draws import posterior_mean
 from vaebench.models.contract import LatentVariableModel
@@ -15,6 +17,12 @@ from vaebench.models.given import ConditionalModel, given, is_conditional
 
 BLOCK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 26}
 """Pixels decoded at once: what stays near the caches of a CPU, and what fills a GPU without filling its memory."""
+COPIES = 32
+"""Numbers held for each pixel that is decoded and scored: hidden layers, parameters of p(x|z), temporaries."""
+SHARE = 0.5
+"""Of the free memory that a block may take."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,13 +62,29 @@ class Subject:
     model: LatentVariableModel | ConditionalModel
     source: Source
     train_seconds: float | None = None
+    """None: it was not trained here."""
     block_numbers: int | None = None
-    """Pixels decoded at once; None: by device. Changes no result."""
+    """Pixels decoded at once; None: by device and free memory. Changes no result."""
+    peak_bytes: int | None = None
+    """Device memory that its training held at most; None: it was not measured."""
+    _known: dict[Callable[["Subject"], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @property
+    def once(self, question: Callable[["Subject"], T]) -> T:
+        """What a costly question says of this subject, asked the first time only."""
+        if question not in self._known:
+            self._known[question] = question(self)
+        known: T = self._known[question]
+        return known
+
+    @functools.cached_property
     def rows(self) -> int:
         """Images that may be decoded at once."""
-        numbers = self.block_numbers or BLOCK_NUMBERS.get(self.source.device.type, 1 << 21)
+        device = self.source.device
+        if self.block_numbers is not None:
+            numbers = self.block_numbers
+        else:
+            free = free_bytes(device) * SHARE / (COPIES * self.source.dtype.itemsize)
+            numbers = min(BLOCK_NUMBERS.get(device.type, BLOCK_NUMBERS["cpu"]), int(free))
         return max(1, numbers // self.source.pixels)
 
     def index(self, protocol: dict[str, Any]) -> Tensor:

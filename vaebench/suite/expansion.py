@@ -133,6 +133,7 @@ def _protocol(metric: Metric, budget: dict[str, Any], variant: Variant, cell: Ce
         protocol["sigma_floor"] = cell.composition["likelihood"]["sigma_floor"]
     if metric.generates:
         protocol["generation_prior"] = variant.generation["prior"]
+        protocol["generation_around"] = variant.generation["around"]
     return protocol
 
 

@@ -1,0 +1,1 @@
+"""Weights of the classifiers that ship with vaebench, and the script that made them."""
