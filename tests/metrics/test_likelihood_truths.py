@@ -20,8 +20,8 @@ TEST = {"split": "test", "seed": 0}
 def test_with_the_exact_posterior_one_draw_is_enough(exact_subject, log_density, samples):
     """p(x, z)/q(z|x) = p(x) for every z: the Monte Carlo ELBO and every L_K equal ln p(x) to rounding."""
     truth = float(log_density.mean())
-    (bound,) = elbo.evaluate(exact_subject, {**TEST, "samples": samples, "kl": "monte-carlo"})
-    (likelihood,) = log_likelihood.evaluate(exact_subject, {**TEST, "samples": samples, "images": 1000})
+    bound, *_ = elbo.evaluate(exact_subject, {**TEST, "samples": samples, "kl": "monte-carlo"})
+    likelihood, *_ = log_likelihood.evaluate(exact_subject, {**TEST, "samples": samples, "images": 1000})
     assert bound.value == pytest.approx(truth, rel=1e-10)
     assert likelihood.value == pytest.approx(truth, rel=1e-10)
     if samples > 1:
@@ -30,7 +30,7 @@ def test_with_the_exact_posterior_one_draw_is_enough(exact_subject, log_density,
 
 
 def test_the_analytic_kl_form_finds_the_truth_within_three_standard_errors(exact_subject, log_density):
-    (bound,) = elbo.evaluate(exact_subject, {**TEST, "samples": 16, "kl": "analytic"})
+    bound, *_ = elbo.evaluate(exact_subject, {**TEST, "samples": 16, "kl": "analytic"})
     assert abs(bound.value - float(log_density.mean())) < 3 * bound.stderr
     assert 0 < bound.stderr < 0.1
 
@@ -54,7 +54,7 @@ def test_more_samples_never_lower_the_mean_bound_and_none_passes_the_truth(wrong
 
 def test_a_wrong_posterior_loses_its_divergence_from_the_right_one(wrong_subject, exact_subject, log_density, real):
     """ln p(x) − ELBO = KL(q(z|x) ‖ p(z|x)), here in closed form."""
-    (bound,) = elbo.evaluate(wrong_subject, {**TEST, "samples": 64, "kl": "analytic"})
+    bound, *_ = elbo.evaluate(wrong_subject, {**TEST, "samples": 64, "kl": "analytic"})
     x = real.images("test")
     q, right = wrong_subject.model.posterior(x), exact_subject.model.posterior(x)
     as_full = torch.distributions.MultivariateNormal(q.mean, scale_tril=torch.diag_embed(q.stddev))
@@ -77,7 +77,7 @@ def test_importance_samples_close_the_gap_and_say_how_far_to_trust_them(wrong_su
 
 
 def test_exact_models_are_scored_by_their_own_density_on_the_whole_split(exact_subject, log_density, real):
-    (answer,) = log_likelihood.evaluate(Subject(exact_subject.model.exact, real), {**TEST, "samples": 3, "images": 7})
+    answer, *_ = log_likelihood.evaluate(Subject(exact_subject.model.exact, real), {**TEST, "samples": 3, "images": 7})
     assert answer.value == pytest.approx(float(log_density.mean()), rel=1e-12)
     assert answer.stderr == 0.0
 
@@ -112,7 +112,7 @@ def test_intervals_cover_the_closed_form(wrong_subject, real, images):
     target = float((closed - kl_divergence(q, wrong_subject.model.prior())).mean())
     hits = 0
     for seed in range(200):
-        (answer,) = elbo.evaluate(
+        answer, *_ = elbo.evaluate(
             wrong_subject, {"split": "test", "seed": seed, "samples": 4, "kl": "monte-carlo", "images": images}
         )
         hits += abs(answer.value - target) < 1.96 * answer.stderr
@@ -132,6 +132,8 @@ class TestNothingDependsOnCompany:
         protocol = {**TEST, "samples": 12, "images": 300, "kl": "analytic"}
         other = Subject(wrong_subject.model, real, block_numbers=numbers)
         for one, two in zip(evaluator(wrong_subject, protocol), evaluator(other, protocol), strict=True):
+            if isinstance(one, NotApplicable):
+                continue
             assert two.value == pytest.approx(one.value, rel=1e-12)
             assert two.stderr == pytest.approx(one.stderr, rel=1e-9, abs=1e-15)
 

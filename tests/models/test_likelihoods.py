@@ -431,7 +431,7 @@ def test_bits_of_a_low_rank_decoder_do_not_depend_on_how_many_images_are_scored_
     model = Composition(choices, source.dataset.shape).double().eval()
     protocol = {"samples": 7, "images": 20, "seed": 0, "split": "test"}
     with torch.no_grad():
-        (together,), (apart,) = (
+        (together, _), (apart, _) = (
             bits_per_dim(Subject(model, source, block_numbers=numbers), protocol) for numbers in (1 << 20, 64 * 3)
         )
     assert together.value == pytest.approx(apart.value, rel=1e-12)

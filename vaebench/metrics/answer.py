@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -54,3 +55,10 @@ def mean_and_variance(draws: Tensor) -> tuple[Tensor, Tensor | None]:
     draws = draws.double()
     count = draws.shape[0]
     return draws.mean(0), draws.var(0, unbiased=True) / count if count > 1 else None
+
+
+def average_of_batches(values: Tensor, sizes: list[int], population: int) -> tuple[float, float | None]:
+    """Mean over images of what is known of batches of `sizes` images, and its standard error; values: (draw, batch)"""
+    share = torch.tensor(sizes, dtype=torch.float64, device=values.device) / sum(sizes)
+    mean, variance = mean_and_variance(values * share * len(sizes))
+    return average(mean, variance, round(population * len(sizes) / sum(sizes)))

@@ -11,28 +11,35 @@ from torch.distributions import Distribution
 from vaebench.data import streams
 from vaebench.data.views import bins
 from vaebench.metrics.answer import Answer, NotApplicable
+from vaebench.metrics.calibrated import decoders, scored, with_reason
 from vaebench.metrics.importance import importance_weights, summary
 from vaebench.metrics.subject import Subject
 from vaebench.models.likelihoods.bins import log_bin_mass
 from vaebench.models.likelihoods.lowrank_gaussian import LowRankNormal, log_prior
 
 
-def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
-    """−1/(N D ln 2) Σ_i ln 1/K Σ_k P(bin of x_i|z_k) p(z_k)/q(z_k|x_i)"""
+def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer | NotApplicable]:
+    """−1/(N D ln 2) Σ_i ln 1/K Σ_k P(bin of x_i|z_k) p(z_k)/q(z_k|x_i), under each decoder on the same draws"""
     levels, view = subject.source.dataset.levels, subject.source.view_name
     if levels is None or view not in ("grey", "dequantised"):
         raise NotApplicable("bits per dimension need grey levels: views grey and dequantised")
+    asked = decoders(subject)
     weights = importance_weights(
         subject,
         subject.images(protocol),
         protocol["samples"],
         protocol["seed"],
-        lambda p, x: log_bin_mass(p, *bins(x, levels, view)),
+        scored(asked, lambda p, x: log_bin_mass(p, *bins(x, levels, view))),
         functools.partial(given_factors, levels=levels, view=view),
+        defensive=protocol.get("defensive", 0.0),
     )
-    value, stderr, note, details = summary(weights, subject.population(protocol))
     unit = -1.0 / (subject.source.pixels * math.log(2.0))
-    return [Answer(value * unit, None if stderr is None else stderr * -unit, note=note, details=details)]
+    answers = []
+    for part, of_decoder in zip(asked, weights.unbind(), strict=True):
+        value, stderr, note, details = summary(of_decoder, subject.population(protocol))
+        error = None if stderr is None else stderr * -unit
+        answers.append(Answer(value * unit, error, part=part, note=note, details=details))
+    return with_reason(answers)
 
 
 def given_factors(

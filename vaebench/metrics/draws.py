@@ -17,16 +17,25 @@ def draw(distribution: Distribution, keys: Tensor, first: int, count: int) -> Te
     """Draws `first` to `first + count` for each key, of a distribution over rows (or one for all); (count, row, event).
 
     Known families are drawn from the rows' own streams. Any other is drawn by its own sampler under a seed made
-    from the rows' keys: the same for the same rows in the same order.
+    from the rows' keys: the same for the same rows in the same order. Where gradients are on, a draw carries them if
+    the distribution's draws do.
     """
     known = from_noise_form(distribution)
     if known is None:
         with torch.random.fork_rng(devices=[keys.device] if keys.device.type == "cuda" else []):
             torch.manual_seed(streams.key(first, *keys.tolist()))
             rows = () if distribution.batch_shape else (len(keys),)
-            return distribution.sample(torch.Size([count, *rows]))
+            sampler = (
+                distribution.rsample if distribution.has_rsample and torch.is_grad_enabled() else distribution.sample
+            )
+            return sampler(torch.Size([count, *rows]))
     noise = streams.LAWS[known.noise_law](keys, first, count, known.noise_size, _dtype(known))
     return known.from_noise(noise)
+
+
+def stream_of(keys: Tensor, purpose: str) -> Tensor:
+    """A stream of its own for a purpose, derived from each stream; same shape"""
+    return streams.mixed(keys, torch.tensor(streams.key(purpose), device=keys.device))
 
 
 @functools.singledispatch

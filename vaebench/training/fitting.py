@@ -14,6 +14,7 @@ from vaebench.training.fitted import Fitter
 from vaebench.training.fleet import Surroundings, Trained, train_fleet
 from vaebench.training.initialisation import DTYPES, is_fitted
 from vaebench.training.memory import largest_fleet
+from vaebench.training.peak import Peak
 
 
 def fit(cells: Sequence[Cell], around: Surroundings) -> Iterator[Trained]:
@@ -48,9 +49,11 @@ def _fit_without_gradients(cell: Cell, source: Source) -> Trained:
     if source.training_noise():
         stream = streams.keys([(cell.seed, "noise", "view")], source.device)
         u = streams.uniform(stream, 0, len(content), source.pixels, source.dtype)[:, 0]
+    peak = Peak(source.device)
     x = source.training_batch(content, torch.arange(len(content), device=source.device), u)
     fitter: Fitter = implementation(objective.implementation)()
     model, losses = fitter.fit(cell.composition, x, cell.seed)
     model = model.to(source.device, DTYPES[cell.recipe["precision"]])
     curves = [{"epoch": step, "step": step, "loss": loss} for step, loss in enumerate(losses, start=1)]
-    return Trained(cell, model, curves, time.perf_counter() - started, steps=len(losses), epochs=len(losses))
+    seconds, steps = time.perf_counter() - started, len(losses)
+    return Trained(cell, model, curves, seconds, steps=steps, epochs=steps, details=peak.share(1))

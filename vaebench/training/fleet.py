@@ -15,6 +15,7 @@ from vaebench.training.checkpoint import Checkpoints
 from vaebench.training.initialisation import build_system
 from vaebench.training.inputs import Inputs, Segment, Timetable
 from vaebench.training.member import Member
+from vaebench.training.peak import Peak
 from vaebench.training.steppers import STEPPERS, Stepper, best_stepper
 
 VALIDATION_BATCH = 1000
@@ -67,6 +68,7 @@ def train_fleet(cells: Sequence[Cell], around: Surroundings) -> list[Trained]:
     """
     source = around.source
     images = len(source.training_content(cells[0].recipe["train"]))
+    peak = Peak(source.device)
     members = [_member(cell, source, images) for cell in cells]
     timetable = Timetable(cells[0].recipe, images)
     waiting: dict[int, list[Member]] = {}
@@ -76,7 +78,8 @@ def train_fleet(cells: Sequence[Cell], around: Surroundings) -> list[Trained]:
             waiting.setdefault(step, []).append(member)
     for step in sorted(waiting, reverse=True):
         _train(waiting[step], step, timetable, around)
-    return [_finish(member, source) for member in members]
+    memory = peak.share(len(members)) if waiting else {}
+    return [_finish(member, source, memory) for member in members]
 
 
 def _member(cell: Cell, source: Source, images: int) -> Member:
@@ -159,12 +162,12 @@ def _save(members: Sequence[Member], step: int, around: Surroundings) -> None:
         around.checkpoints.save(members, step)
 
 
-def _finish(member: Member, source: Source) -> Trained:
+def _finish(member: Member, source: Source, memory: dict[str, object]) -> Trained:
     history = member.history
     model = member.selected().eval()
     if history.diverged_at is None:
         calibrate(model, member.cell, source)
-    details: dict[str, object] = {}
+    details = dict(memory)
     if history.best_epoch is not None:
         details["selected_epoch"] = history.best_epoch
     if history.stopped_at is not None:

@@ -1,13 +1,12 @@
 """How much memory a fleet will take, so that it is cut before it fails."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vaebench.data.memory import free_bytes
 from vaebench.data.source import Source
 from vaebench.models.given import given
 from vaebench.store.cell import Cell
@@ -65,14 +64,3 @@ def _counting(outputs: list[int]) -> Callable[[nn.Module, Any, Any], None]:
             outputs.append(output.numel())
 
     return count
-
-
-def free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

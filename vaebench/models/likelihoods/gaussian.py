@@ -1,5 +1,7 @@
 """p(x|z) = Π_d N(x_d; μ_d(z), σ_d²), with σ in its several forms."""
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -9,6 +11,15 @@ from vaebench.models.networks.trunk import Decoder
 
 FIRST_LOG_SIGMA = -1.0
 """Where a σ that is a parameter starts."""
+
+
+@runtime_checkable
+class ChosenSigma(Protocol):
+    """A likelihood head whose σ is a constant that somebody chose, so that its images may be asked for another."""
+
+    def with_sigma(self, p: DiagonalNormal, sigma: Tensor) -> DiagonalNormal:
+        """What the head would have returned in place of p if σ had been `sigma`; ()"""
+        ...
 
 
 class FixedGaussian(nn.Module):
@@ -24,6 +35,9 @@ class FixedGaussian(nn.Module):
     def forward(self, features: Tensor) -> DiagonalNormal:
         mean = self.mean(features).squeeze(-2)
         return DiagonalNormal(mean, self.sigma.expand_as(mean))
+
+    def with_sigma(self, p: DiagonalNormal, sigma: Tensor) -> DiagonalNormal:
+        return DiagonalNormal(p.mean, sigma.expand_as(p.mean))
 
 
 class SharedGaussian(nn.Module):

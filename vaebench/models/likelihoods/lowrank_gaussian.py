@@ -1,5 +1,8 @@
 """p(x|z) = N(x; μ(z), W(z) W(z)ᵀ + diag(σ(z)²)): pixels that depend on each other through a few factors u.
 
+The head gives W = diag(σ) A, a pixel's row in units of its σ: the rows of pixels that are always black shrink with σ,
+where free ones keep the size they started with and draws are noise there.
+
 x = μ + W u + σ ε with u, ε ~ N(0, I). torch's LowRankMultivariateNormal factorises its r × r matrix in the precision
 of its arguments and raises where that fails, as it does in float32 once σ nears its floor; here it is float64.
 """
@@ -68,7 +71,7 @@ class LowRankNormal(Drawn):
 
 
 class LowRankGaussian(nn.Module):
-    """μ_d(z), σ_d(z) = floor + softplus(s_d(z)), and W(z) of `rank` columns."""
+    """μ_d(z), σ_d(z) = floor + softplus(s_d(z)), and W(z) = diag(σ(z)) A(z) of `rank` columns."""
 
     def __init__(self, decoder: Decoder, rank: int, sigma_floor: float) -> None:
         super().__init__()
@@ -77,7 +80,8 @@ class LowRankGaussian(nn.Module):
 
     def forward(self, features: Tensor) -> LowRankNormal:
         maps = self.maps(features)
-        return LowRankNormal(maps[..., 0, :], maps[..., 2:, :].mT, self.sigma_floor + softplus(maps[..., 1, :]))
+        scale = self.sigma_floor + softplus(maps[..., 1, :])
+        return LowRankNormal(maps[..., 0, :], scale.unsqueeze(-1) * maps[..., 2:, :].mT, scale)
 
 
 def log_prior(u: Tensor) -> Tensor:
