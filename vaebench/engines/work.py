@@ -132,7 +132,8 @@ def _score(work: CellWork, job: Job, source: Source, results: ResultsFolder, emi
     except (safetensors.SafetensorError, OSError, RuntimeError) as error:
         _give_up_model(work, job, folder, record, f"{type(error).__name__}: {error}", emit)
         return
-    subject = Subject(model, source, record.training.get("seconds"))
+    training = record.training
+    subject = Subject(model, source, training.get("seconds"), peak_bytes=training.get("peak_bytes"))
     count = iter(range(len(work.requests)))
 
     def on_metric(metric: str) -> None:
@@ -141,15 +142,17 @@ def _score(work: CellWork, job: Job, source: Source, results: ResultsFolder, emi
         )
 
     seconds: dict[str, float] = dict(record.training.get("scoring_seconds", {}))
+    scored_at: dict[str, float] = dict(record.training.get("scored", {}))
     values = []
     for request in work.requests:
         begun = time.perf_counter()
         values += evaluate(subject, [request], job.metric_fingerprints, on_metric)
         seconds[request.key] = time.perf_counter() - begun
+        scored_at[request.key] = time.time()
     if work.train or not folder.arrays.exists():
-        _keep_arrays(folder, subject)
-    scored = replace(record.with_answers(values), training={**record.training, "scoring_seconds": seconds})
-    folder.write_record(scored)
+        _keep_arrays(folder, subject, chosen_latents(work.cell))
+    training = {**training, "scoring_seconds": seconds, "scored": scored_at}
+    folder.write_record(replace(record.with_answers(values), training=training))
     emit({"event": "cell", "cell": work.cell.id, "status": "done", "message": ""})
 
 
@@ -173,9 +176,15 @@ def load_model(cell: Cell, folder: CellFolder, source: Source) -> Any:
     return model.to(source.device).eval()
 
 
-def _keep_arrays(folder: CellFolder, subject: Subject) -> None:
+def chosen_latents(cell: Cell) -> tuple[int, ...]:
+    """Those that the objective singles out, the sub-code of VMI; none elsewhere."""
+    objective = cell.composition["objective"]
+    return tuple(objective["subcode"]) if objective.get("code") == "latents" else ()
+
+
+def _keep_arrays(folder: CellFolder, subject: Subject, chosen: tuple[int, ...]) -> None:
     try:
-        arrays = keepsakes(subject)
+        arrays = keepsakes(subject, chosen)
     except (NotImplementedError, RuntimeError):
         traceback.print_exc()
         return

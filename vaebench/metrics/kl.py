@@ -26,7 +26,7 @@ def monte_carlo_kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
     return q.log_prob(z) - p.log_prob(z)
 
 
-def _by_latent(q: Distribution, p: Distribution) -> Tensor | None:
+def kl_parts(q: Distribution, p: Distribution) -> Tensor | None:
     """KL of each latent where both factorise, a category being the last; (image, latent)"""
     if isinstance(q, GaussianAndOneHot) and isinstance(p, GaussianAndOneHot):
         category = kl_divergence(q.category, p.category).unsqueeze(-1)
@@ -50,7 +50,7 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
             mean, variance = kl, torch.zeros_like(kl)
         values.append(mean)
         variances.append(variance)
-        parts = _by_latent(q, prior)
+        parts = kl_parts(q, prior)
         if parts is not None:
             by_latent.append(parts.double().sum(0))
     spread = None if any(variance is None for variance in variances) else torch.cat(variances)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from vaebench.data.dataset import Shape
 from vaebench.models.composition import Composition
 from vaebench.models.contract import LatentVariableModel
 from vaebench.models.mixed import drawn
+from vaebench.objectives.code_terms import code_terms
 from vaebench.objectives.player import Batches, Named, Noise, Objective, System, Terms, model_of
 
 
@@ -60,9 +61,10 @@ class ElboPlayer:
 
     def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
         (x,) = batches
-        seen = evidence(model_of(system), x, noise["z"], self.kl, settings["progress"])
+        model = model_of(system)
+        seen = evidence(model, x, noise["z"], self.kl, settings["progress"])
         loss = settings["kl_weight"] * settings["beta"] * seen.kl - seen.reconstruction
-        return loss, {"reconstruction": seen.reconstruction, "kl": seen.kl}
+        return loss, {"reconstruction": seen.reconstruction, "kl": seen.kl, **code_terms(seen.q, model)}
 
 
 class MeanReductionPlayer(ElboPlayer):

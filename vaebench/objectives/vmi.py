@@ -13,6 +13,7 @@ from torch import Tensor
 from vaebench.data.dataset import Shape
 from vaebench.models.composition import Composition
 from vaebench.models.mixed import drawn
+from vaebench.objectives.code_terms import code_terms
 from vaebench.objectives.elbo import evidence
 from vaebench.objectives.player import Batches, Named, Noise, Objective, System, Terms, model_of
 from vaebench.objectives.subcode import subcode_of
@@ -83,7 +84,8 @@ class VmiPlayer(_VmiPlayer):
             entropy = z.new_tensor(self.subcode.prior_entropy)
         information = self.log_q(system, z, p, noise) + entropy
         loss = settings["kl_weight"] * seen.kl - seen.reconstruction - settings["lambda"] * information
-        return loss, {"reconstruction": seen.reconstruction, "kl": seen.kl, "information": information}
+        terms = {"reconstruction": seen.reconstruction, "kl": seen.kl, "information": information}
+        return loss, {**terms, **code_terms(seen.q, model)}
 
 
 def vmi(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:

@@ -1,0 +1,161 @@
+"""Which figures a suite has: everything that applies to it, nothing whose data are missing."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vaebench.reporting.contrasts import contrast_tests
+from vaebench.reporting.figures import (
+    code_counts,
+    code_training,
+    curves,
+    differences,
+    intervals,
+    latents,
+    manifold,
+    rate_distortion,
+    reconstructions,
+    samples,
+    sharpness,
+    strips,
+    style,
+    traversals,
+)
+from vaebench.reporting.figures.figure import Figure, Written
+from vaebench.reporting.figures.kept import Keeping
+from vaebench.reporting.figures.scene import Place, Scene
+from vaebench.reporting.runs import DONE, STALE, values_by_seed
+from vaebench.reporting.sections import sections
+from vaebench.reporting.tables import each_row, write_table
+from vaebench.store.files import replacing
+from vaebench.store.folders import ResultsFolder
+from vaebench.suite.suite import Suite
+
+log = logging.getLogger(__name__)
+
+OF_RANKINGS = (intervals.make, rate_distortion.make, sharpness.make)
+OF_VARIANTS = (curves.make,)
+OF_BOTH = (
+    samples.make,
+    reconstructions.make,
+    strips.make,
+    latents.make,
+    manifold.make,
+    traversals.make_along,
+    traversals.make_planes,
+    traversals.make_categories,
+    code_training.make,
+    code_counts.make,
+)
+"""What shows one variant, or both sides of a contrast on the same scales."""
+
+
+def figures(
+    suite: Suite, results: ResultsFolder, runs: pd.DataFrame, leaderboard: pd.DataFrame, contrasts: pd.DataFrame
+) -> Iterator[Figure]:
+    """Overview, contrasts, variants, in the order of the suite. What cannot be made is said and left out."""
+    taken: set[str] = set()
+    for make in _makers(suite, results, runs, leaderboard, contrasts):
+        try:
+            figure = make()
+        except Exception as error:  # a figure is never worth a report
+            log.warning("a figure is left out (%s): %s: %s", _said(make), type(error).__name__, error)
+            continue
+        if figure is not None:
+            name = _free(figure.name, taken)
+            taken.add(name.lower())
+            yield replace(figure, name=name)
+
+
+def write_figures(made: Iterable[Figure], folder: Path) -> list[Written]:
+    """Write every picture and its data below `folder`, and remove those of an earlier report.
+
+    A figure that cannot be drawn is said and left out.
+    """
+    written, kept = [], set()
+    for figure in made:
+        try:
+            path, data = _write(figure, folder)
+        except Exception as error:  # a figure is never worth a report
+            log.warning("the figure %s is left out: %s: %s", figure.name, type(error).__name__, error)
+            continue
+        kept |= {path, data}
+        written.append(Written(figure, path))
+    for pattern in ("*.svg", "*.png", "data/*.csv", "data/*.npz"):
+        for path in folder.glob(pattern):
+            if path not in kept:
+                path.unlink()
+    return written
+
+
+def _makers(
+    suite: Suite, results: ResultsFolder, runs: pd.DataFrame, leaderboard: pd.DataFrame, contrasts: pd.DataFrame
+) -> "Iterator[functools.partial[Figure | None]]":
+    """Everything that might be drawn; a maker finds out whether there is something to show."""
+    scene = Scene(suite, Keeping.of(results, runs), values_by_seed(runs, (DONE, STALE)))
+    for ranking in sections(suite, leaderboard):
+        for make in OF_RANKINGS:
+            yield functools.partial(make, scene, ranking)
+    for source in suite.datasets:
+        yield functools.partial(traversals.make_sweep, scene, source)
+    tests = [(test, row.verdict) for test, row in zip(contrast_tests(suite, runs), each_row(contrasts), strict=True)]
+    for number, contrast in enumerate(suite.contrasts, start=1):
+        stem = f"contrast-{number}"
+        for test, verdict in tests:
+            if test.primary and test.contrast is contrast:
+                yield functools.partial(differences.make, stem, test, verdict)
+        sides = (contrast.theory_side[0], contrast.practice_side[0])
+        for source in scene.sources(*sides) if sides[0] != sides[1] else ():
+            place = Place(scene, source, sides, "contrast", contrast.question, stem)
+            yield from _at(place, OF_BOTH)
+    for variant in suite.variants:
+        for source in scene.sources(variant.name):
+            place = Place(scene, source, (variant.name,), "variant", variant.name, variant.name)
+            yield from _at(place, (*OF_VARIANTS, *OF_BOTH))
+
+
+def _at(
+    place: Place, makers: Iterable[Callable[[Place], Figure | None]]
+) -> "Iterator[functools.partial[Figure | None]]":
+    for make in makers:
+        yield functools.partial(make, place)
+
+
+def _said(make: "functools.partial[Figure | None]") -> str:
+    """Which kind of figure it is, and of what, for whoever has to find out what is wrong."""
+    words = [make.func.__module__.rpartition(".")[2]]
+    words += [subject.named for subject in make.args if isinstance(subject, Place)]
+    return " of ".join(words)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, or with a number behind it where another figure has it, in letters of either case."""
+    candidates = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
+    return next(candidate for candidate in candidates if candidate.lower() not in taken)
+
+
+def _write(figure: Figure, folder: Path) -> tuple[Path, Path]:
+    """The picture's file and that of its data."""
+    picture = figure.draw()
+    if isinstance(figure.data, pd.DataFrame):
+        path, data = folder / f"{figure.name}.svg", folder / "data" / f"{figure.name}.csv"
+        content = style.svg(picture)
+        write_table(data, figure.data)
+    else:
+        path, data = folder / f"{figure.name}.png", folder / "data" / f"{figure.name}.npz"
+        content = style.png(picture)
+        with replacing(data) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, **{name: _small(value) for name, value in figure.data.items()})  # type: ignore[arg-type]
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return path, data
+
+
+def _small(array: np.ndarray) -> np.ndarray:
+    """Pixels as they were kept, in half precision."""
+    return array.astype(np.float16) if array.dtype == np.float32 else array

@@ -1,0 +1,53 @@
+"""One picture of a report: what it shows, and the numbers it shows."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+Section = Literal["overview", "contrast", "variant"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture that has not been drawn yet. The same records make the same figure, byte for byte."""
+
+    name: str
+    """Stem of its files: letters, digits, `.`, `_` and `-`; unique within a suite."""
+    title: str
+    """What to see; it stands above the picture, and serves as its alternative text."""
+    caption: str
+    """How to read it."""
+    section: Section
+    subject: str
+    """The contrast's question or the variant's name; empty for an overview."""
+    view: str
+    """The data set view, such as `mnist/grey`; empty where there is none."""
+    data: pd.DataFrame | dict[str, np.ndarray]
+    """What is drawn: a table of line art, or the images of a grid."""
+    draw: Callable[[], "Picture"]
+
+    @property
+    def is_image_grid(self) -> bool:
+        return isinstance(self.data, dict)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A figure and the file that shows it."""
+
+    figure: Figure
+    path: Path
+    """`figures/NAME.svg`, or `.png` for grids of images; the data lie in `figures/data/NAME.csv` or `.npz`."""
+
+
+def slug(*words: str) -> str:
+    """`slug("curves", "beta-vae[beta=0.25]", "digits/grey")` → `curves-beta-vae-beta-0.25-digits-grey`"""
+    return "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", word).strip("-.") for word in words if word)

@@ -1,0 +1,162 @@
+"""Posterior means in the plane of two latents, by class and of one digit (Beaulac 2019, figs 1, 7, 9 to 12)."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from vaebench.reporting.figures import style
+from vaebench.reporting.figures.figure import Figure
+from vaebench.reporting.figures.kept import Arrays
+from vaebench.reporting.figures.scene import Place
+from vaebench.reporting.figures.traversals import latent_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+DIGIT = 4
+"""The class that stands alone, as in Beaulac's figures."""
+NO_CLASS = -1
+OUTSIDE = 0.005
+"""Share of the codes at either end that may lie outside the frame."""
+
+
+def table(models: Mapping[str, Arrays]) -> pd.DataFrame:
+    """variant, which two latents, their KL (NaN where unknown), and z_first, z_second, class of each image.
+
+    The two of largest KL, or of largest variance where the KL of a latent is unknown.
+    """
+    parts = []
+    for variant, arrays in models.items():
+        codes = arrays["codes"].astype(np.float64) if "codes" in arrays else np.zeros((0, 0))
+        gaussian = codes.shape[-1] - int(arrays.get("categories", 0))
+        if gaussian < 2:
+            continue
+        kl = arrays.get("latent_kl")
+        importance = codes[:, :gaussian].var(0) if kl is None else kl[:gaussian]
+        first, second = sorted(np.argsort(-importance, kind="stable")[:2]) if gaussian > 2 else (0, 1)
+        labels = arrays.get("labels", np.full(len(codes), NO_CLASS))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "variant": variant,
+                    "first": first,
+                    "second": second,
+                    "kl_first": np.nan if kl is None else kl[first],
+                    "kl_second": np.nan if kl is None else kl[second],
+                    "class": labels[: len(codes)].astype(int),
+                    "z_first": codes[:, first],
+                    "z_second": codes[:, second],
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+@style.settled
+def draw(data: pd.DataFrame, heading: str, circles: bool) -> "Picture":
+    """A row a variant, all on the same axes: every class, and the digit 4 alone. Dashed: 1 and 2 σ of N(0, I)."""
+    variants = list(dict.fromkeys(data["variant"]))
+    alone = DIGIT in set(data["class"]) and data["class"].nunique() > 1
+    columns = 2 if alone else 1
+    side = (style.WIDTH - 0.12 - 0.62 * columns) / columns if alone else 3.2
+    row_height = side + 0.62 + (0.2 if len(variants) > 1 else 0.0)
+    picture, _ = style.canvas(heading, row_height * len(variants))
+    limits = [_limits(data["z_first"], circles), _limits(data["z_second"], circles)]
+    for place, variant in enumerate(variants):
+        own = data[data["variant"] == variant]
+        for column in range(columns):
+            bottom = 0.42 + (len(variants) - 1 - place) * row_height
+            frame = style.axes(picture, 0.58 + column * (side + 0.62), bottom, side, side)
+            frame.set_xlim(*limits[0])
+            frame.set_ylim(*limits[1])
+            frame.locator_params(nbins=5)
+            _scatter(frame, own[own["class"] == DIGIT] if column else own, every=not column)
+            if circles:
+                _circles(frame)
+            head = own.iloc[0]
+            frame.set_xlabel(_axis(head["first"], head["kl_first"]), labelpad=2)
+            frame.set_ylabel(_axis(head["second"], head["kl_second"]), labelpad=1)
+            said = f"the {DIGIT}s" if column else "every class" if alone else ""
+            frame.set_title(said, loc="left", size=style.TEXT, pad=4)
+            if len(variants) > 1 and not column:
+                frame.text(0, 1 + 0.27 / side, variant, transform=frame.transAxes, weight="bold", va="bottom")
+    return picture
+
+
+def _scatter(frame: "Axes", own: pd.DataFrame, every: bool) -> None:
+    """Each class in its colour and mark, its number at the middle of it."""
+    from matplotlib.patheffects import withStroke
+
+    classes = {int(label): own[own["class"] == label] for label in sorted(own["class"].unique())}
+    for label, rows in classes.items():
+        colour, marker = _look(label)
+        frame.plot(
+            rows["z_first"],
+            rows["z_second"],
+            marker,
+            color=colour,
+            markersize=2.6 if every else 3.2,
+            markeredgewidth=0,
+            alpha=0.75,
+            rasterized=True,
+        )
+    if not every:
+        return
+    for label, rows in classes.items():
+        if label == NO_CLASS:
+            continue
+        middle = rows[["z_first", "z_second"]].median()
+        frame.text(
+            middle["z_first"],
+            middle["z_second"],
+            str(label),
+            size=style.TITLE,
+            weight="bold",
+            ha="center",
+            va="center",
+            clip_on=True,
+            path_effects=[withStroke(linewidth=2.5, foreground=style.PAPER)],
+        )
+
+
+def _look(label: int) -> tuple[str, str]:
+    """Six colours, and another mark from the seventh class on."""
+    if label == NO_CLASS:
+        return style.BLUE, "o"
+    return style.COLOURS[label % len(style.COLOURS)], style.MARKERS[label // len(style.COLOURS) % len(style.MARKERS)]
+
+
+def _circles(frame: "Axes") -> None:
+    angle = np.linspace(0, 2 * np.pi, 90)
+    for radius in (1, 2):
+        x, y = radius * np.cos(angle), radius * np.sin(angle)
+        frame.plot(x, y, color=style.INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.7)
+
+
+def _limits(values: pd.Series, circles: bool) -> tuple[float, float]:
+    low, high = np.quantile(values.to_numpy(), [OUTSIDE, 1 - OUTSIDE])
+    if circles:
+        low, high = min(low, -2.1), max(high, 2.1)
+    margin = 0.04 * (high - low) or 1.0
+    return float(low - margin), float(high + margin)
+
+
+def _axis(latent: float, kl: float) -> str:
+    name = latent_name(int(latent))
+    return name if np.isnan(kl) else f"{name}  (KL {kl:.2f} nats)"
+
+
+def make(place: Place) -> Figure | None:
+    data = table(place.arrays)
+    if data.empty or data["variant"].nunique() < len(place.variants):
+        return None
+    circles = all(place.scene.is_round(variant) for variant in place.variants)
+    caption = (
+        "Each point is the posterior mean of a test image in the two latents of largest KL, coloured by class; a bold "
+        f"digit stands at the middle of its class.{' Dashed: one and two σ of the prior N(0, I).' if circles else ''} "
+        f"{place.seed}"
+    )
+    return place.figure("latents", f"Where the codes lie: {place.named}", caption, data, draw, circles=circles)

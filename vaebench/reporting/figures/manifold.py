@@ -1,0 +1,36 @@
+"""The manifold of a two-dimensional code: decoder means at the quantiles of a normal (Kingma & Welling 2014, fig 4)."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vaebench.reporting.figures.board import Panel, Shelf, board, squares
+from vaebench.reporting.figures.figure import Figure
+from vaebench.reporting.figures.kept import Arrays
+from vaebench.reporting.figures.scene import Place
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+
+def images(models: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
+    """`VARIANT` of the variants with two latents; (row, column, pixel)"""
+    return {variant: arrays["manifold"] for variant, arrays in models.items() if "manifold" in arrays}
+
+
+def draw(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
+    """z₁ grows to the right, z₂ upwards; several variants stand side by side."""
+    named = len(data) > 1
+    return board(heading, [Shelf([Panel(squares(grid), variant if named else "") for variant, grid in data.items()])])
+
+
+def make(place: Place) -> Figure | None:
+    data = images(place.images)
+    if not place.complete(data, ""):
+        return None
+    caption = (
+        "Decoder means on a grid of the two latents, z₀ to the right and z₁ upwards, at quantiles of the prior (of the "
+        f"codes, where the prior has no part in training), so that each tile is equally probable. {place.seed}"
+    )
+    return place.figure("manifold", f"The whole space of two-dimensional codes: {place.named}", caption, data, draw)

@@ -1,0 +1,177 @@
+"""Walks through the space of codes: along one latent, across two at once, and from category to category."""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vaebench.reporting.figures import style
+from vaebench.reporting.figures.board import Panel, Shelf, board, squares
+from vaebench.reporting.figures.figure import Figure, slug
+from vaebench.reporting.figures.kept import Arrays
+from vaebench.reporting.figures.scene import Place, Scene
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+STEPS = ("−3", "−2", "−1", "0", "1", "2", "3")
+ROWS_OF_CATEGORIES, ROWS_TOGETHER, WIDEST = 10, 5, 16
+"""Images whose category is changed, for one variant and for each of several; categories in one row."""
+
+
+def along(arrays: Arrays) -> dict[str, np.ndarray]:
+    """What moves as one latent goes from −3 to 3: `traversals` (latent, step, pixel), which latents, and their KL."""
+    names = ("traversals", "traversal_latents", "traversal_values", "latent_kl")
+    return {name: arrays[name] for name in names if name in arrays} if "traversals" in arrays else {}
+
+
+def draw_along(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
+    """A row a latent, the chosen ones and those of largest KL first."""
+    latents, kl = data["traversal_latents"], data.get("latent_kl")
+    rows = tuple(
+        latent_name(latent) if kl is None else f"{latent_name(latent)}  {kl[latent]:.2f} nats" for latent in latents
+    )
+    images = squares(data["traversals"])
+    columns = tuple(f"{step:+g}".replace("-", "−") if step else "0" for step in np.linspace(-3, 3, images.shape[1]))
+    return board(heading, [Shelf([Panel(images, columns=columns, rows=rows)])])
+
+
+def sweep(models: Mapping[str, tuple[Arrays, int]]) -> dict[str, np.ndarray]:
+    """`VARIANT` → the walk along its chosen latent (Serdega 2019, fig 4.4); (step, pixel)"""
+    found = {}
+    for variant, (arrays, latent) in models.items():
+        row = np.flatnonzero(arrays.get("traversal_latents", np.array([])) == latent)
+        if len(row):
+            found[variant] = arrays["traversals"][row[0]]
+    return found
+
+
+def draw_sweep(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
+    """A shelf a variant."""
+    return board(heading, [Shelf([Panel(squares(walk[None]))], variant) for variant, walk in data.items()])
+
+
+def planes(models: Mapping[str, tuple[Arrays, bool]]) -> dict[str, np.ndarray]:
+    """`VARIANT` → decoder means over two latents, and `VARIANT/latents` → which (Serdega 2019, fig 4.3).
+
+    Those that the objective chose, where it did (true); else the two of least KL. (row, column, pixel)
+    """
+    found: dict[str, np.ndarray] = {}
+    for variant, (arrays, chosen) in models.items():
+        if "planes" in arrays:
+            which = 0 if chosen else -1
+            found |= {variant: arrays["planes"][which], f"{variant}/latents": arrays["plane_latents"][which]}
+    return found
+
+
+def draw_planes(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
+    """Side by side; the first latent goes down the rows, the second along the columns, both from −3 to 3."""
+    panels = []
+    for variant in (name for name in data if not name.endswith("/latents")):
+        first, second = map(latent_name, data[f"{variant}/latents"])
+        title = f"{style.shortened(variant, 24)}: {first} ↓ {second} →"
+        panels.append(Panel(squares(data[variant]), title, columns=STEPS, rows=STEPS))
+    return board(heading, [Shelf(panels)])
+
+
+def categories(models: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
+    """`VARIANT/means` (image, category, pixel) and, beside Gaussian latents, `VARIANT/originals` (image, pixel)."""
+    shown = {variant: arrays for variant, arrays in models.items() if "category_means" in arrays}
+    rows = ROWS_OF_CATEGORIES if len(shown) == 1 else ROWS_TOGETHER
+    found = {}
+    for variant, arrays in shown.items():
+        found[f"{variant}/means"] = arrays["category_means"][:rows]
+        if "category_originals" in arrays:
+            found[f"{variant}/originals"] = arrays["category_originals"][:rows]
+    return found
+
+
+def draw_categories(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
+    """The original at the left, then the image decoded with each category (Serdega 2019, figs 4.5 and 4.6)."""
+    variants = list(dict.fromkeys(name.rpartition("/")[0] for name in data))
+    return board(
+        heading,
+        [
+            Shelf(
+                _category_panels(data[f"{variant}/means"], data.get(f"{variant}/originals")),
+                variant if len(variants) > 1 else "",
+            )
+            for variant in variants
+        ],
+    )
+
+
+def _category_panels(means: np.ndarray, originals: np.ndarray | None) -> list[Panel]:
+    if originals is None:  # nothing but a category: what each stands for, in rows of a bearable width
+        (alone,) = means
+        rows = -(-len(alone) // WIDEST)
+        filled = np.full((rows * WIDEST, alone.shape[-1]), np.nan, dtype=np.float32)
+        filled[: len(alone)] = alone
+        width = min(WIDEST, len(alone))
+        return [Panel(squares(filled.reshape(rows, WIDEST, -1)[:, :width]))]
+    numbers = tuple(str(category) for category in range(means.shape[1]))
+    return [Panel(squares(originals[:, None]), columns=("x",)), Panel(squares(means), columns=numbers)]
+
+
+def latent_name(latent: int) -> str:
+    """z₀, z₁, … z₁₀"""
+    return "z" + str(int(latent)).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+
+
+def make_along(place: Place) -> Figure | None:
+    """Of one variant: latents of different models are not the same latents."""
+    data = along(place.images[place.variants[0]]) if len(place.variants) == 1 and place.images else {}
+    if not data:
+        return None
+    caption = (
+        "Each row moves one latent of the first test image's code from −3 to 3 (in standard deviations of the codes, "
+        f"where no prior has a part in training) and leaves the others. At the left: its KL. {place.seed}"
+    )
+    return place.figure("traversals", f"What each latent does: {place.named}", caption, data, draw_along)
+
+
+def make_planes(place: Place) -> Figure | None:
+    """Where an objective singles out two latents, those of the other side being its two of least KL."""
+    chosen = {variant: len(place.scene.chosen(variant)) > 1 for variant in place.variants}
+    data = planes({variant: (arrays, chosen[variant]) for variant, arrays in place.images.items()})
+    if not any(chosen.values()) or not place.complete(data, ""):
+        return None
+    caption = (
+        "Decoder means as two latents go from −3 to 3, the others staying as they are: the sub-code that the objective "
+        f"singles out, or else the two latents of least KL. {place.seed}"
+    )
+    return place.figure("plane", f"What the sub-code does: {place.named}", caption, data, draw_planes)
+
+
+def make_categories(place: Place) -> Figure | None:
+    data = categories(place.images)
+    if not place.complete(data, "means"):
+        return None
+    caption = (
+        "At the left a test image of each class; then its decoder means with each category in place of its own, the "
+        f"Gaussian latents staying as they are. {place.seed}"
+    )
+    if not any(name.endswith("/originals") for name in data):
+        caption = f"The decoder mean of each category: there is nothing else in the code. {place.seed}"
+    return place.figure("categories", f"What each category stands for: {place.named}", caption, data, draw_categories)
+
+
+def make_sweep(scene: Scene, source: str) -> Figure | None:
+    """Of all variants that single out a latent, where there are two or more."""
+    chosen = {variant.name: scene.chosen(variant.name) for variant in scene.suite.variants}
+    models = {name: scene.keeping.one(source, name) for name, latents in chosen.items() if latents}
+    data = sweep({name: (kept.arrays, chosen[name][0]) for name, kept in models.items() if kept is not None})
+    if len(data) < 2:
+        return None
+    title = f"What the first latent of the sub-code does on {source}: {len(data)} variants"
+    return Figure(
+        name=slug("sub-code", source),
+        title=title,
+        caption="Decoder means as the latent goes from −3 to 3, the rest of the first test image's code staying.",
+        section="overview",
+        subject="",
+        view=source,
+        data=data,
+        draw=functools.partial(draw_sweep, data, title),
+    )
