@@ -91,8 +91,16 @@ def test_run_trains_scores_and_reports(call: Call, performing: Callable) -> None
     assert "digits/binary  odd: training 2 models" in said.out
     assert "14 of 14 complete" in said.out
     assert "beta-vae[beta=0.5]" in said.out
-    assert "report:      runs/tiny/report.md" in said.out
-    for name in ("plan.json", "suite.lock.json", "leaderboard.csv", "runs.csv", "contrasts.csv", "report.md"):
+    assert "report:      runs/tiny/report.html (or report.md)" in said.out
+    for name in (
+        "plan.json",
+        "suite.lock.json",
+        "leaderboard.csv",
+        "runs.csv",
+        "contrasts.csv",
+        "report.md",
+        "report.html",
+    ):
         assert Path("runs/tiny", name).exists()
     with Path("runs/tiny/runs.csv").open() as stream:
         statuses = {row["status"] for row in csv.DictReader(stream)}
@@ -259,7 +267,7 @@ def test_report_is_written_anew_from_the_records(call: Call, performing: Callabl
         Path("runs/tiny", name).unlink()
     Path("tiny.yaml").unlink()
     said = call("report", "runs/tiny")
-    assert (said.code, said.out) == (0, "runs/tiny/report.md\n")
+    assert (said.code, said.out) == (0, "runs/tiny/report.md\nruns/tiny/report.html\n")
     assert {name: Path("runs/tiny", name).read_text() for name in written} == written
 
 

@@ -187,6 +187,34 @@ def test_a_leaderboard_prints_as_markdown_and_latex(tiny, results):
     assert r"log\_likelihood" in leaderboard.to_latex()
 
 
+def test_latex_shows_names_and_numbers_as_they_are(tiny, results):
+    leaderboard = leaderboard_of(tiny, results).filter(view="binary").select("elbo")
+    leaderboard.table.loc[0, "variant"] = r"50%_{a}&\x^2~#$"
+    text = leaderboard.to_latex()
+    assert r"50\%\_\{a\}\&\textbackslash{}x\^{}2\textasciitilde{}\#\$" in text
+    assert r"$-$32.13 $\pm$ 0.41" in text
+    assert "beta-vae[beta=4]" in text
+    assert all(
+        line.count("&") - line.count(r"\&") == text.splitlines()[2].count("&") for line in text.splitlines()[4:-2]
+    )
+
+
+def test_a_leaderboard_shows_the_metrics_asked_for(tiny, results):
+    leaderboard = leaderboard_of(tiny, results)
+    assert leaderboard.select("kl", "elbo").metrics == ("kl", "elbo")
+    assert leaderboard.select("kl").table["variant"].tolist() == leaderboard.table["variant"].tolist()
+    with pytest.raises(KeyError, match=r"no metric 'kll' .did you mean 'kl'"):
+        leaderboard.select("kll")
+    with pytest.raises(KeyError, match=r"no rows of 'digits/gray' .did you mean 'digits/grey'"):
+        leaderboard.best("digits", "gray")
+
+
+def test_a_leaderboard_is_read_from_its_suites_folder(tiny, results):
+    folder = results.suite("tiny")
+    leaderboard_of(tiny, results).write(folder.leaderboard)
+    assert len(Leaderboard.read(folder.path).table) == len(Leaderboard.read(folder.leaderboard).table) > 0
+
+
 def test_the_terminal_shows_rank_variant_ranking_metric_and_a_few_more(tiny, results):
     leaderboard = leaderboard_of(tiny, results, instead={"vae-mse": failed})
     heading, columns, rows = terminal_table(tiny, leaderboard.table)[0]

@@ -1,23 +1,28 @@
 """The report: complete, escaped, with templates that a user may replace."""
 
+import itertools
+import shlex
+
 import pytest
 from markdown_it import MarkdownIt
 
+from tests.reporting import fabrication
 from tests.reporting.fabrication import SOURCES, TINY, done, fabricate, failed, plausible
-from vaebench.reporting.contrasts import contrasts_table
+from tests.reporting.stand_ins import content_of, pictures
+from vaebench.catalog.catalog import load_catalog
+from vaebench.engines.planning import Policy
 from vaebench.reporting.leaderboard import Leaderboard, leaderboard_table
-from vaebench.reporting.report import ReportError, render_report
+from vaebench.reporting.markdown import render_markdown
 from vaebench.reporting.runs import runs_table
+from vaebench.reporting.templates import ReportError
 from vaebench.reporting.write import write_all
+from vaebench.suite.expansion import expand
 from vaebench.suite.loading import load_suite_mapping
 
 
 def report_of(suite, results, templates=None, info=None, **fabricated):
     fabricate(suite, results, **fabricated)
-    runs = runs_table(suite, results)
-    return render_report(
-        suite, runs, leaderboard_table(suite, runs), contrasts_table(suite, runs), info or {}, templates
-    )
+    return render_markdown(content_of(suite, results, info), templates)
 
 
 def section(report, heading):
@@ -103,7 +108,7 @@ def test_a_stale_row_is_shown_below_with_its_number(tiny, results):
     older = {**SOURCES, "models": "m0"}
     stale = {"vae-mse": lambda planned: done(tiny, planned, fingerprints=older)}
     ranking = section(report_of(tiny, results, instead=stale), r"### digits/grey, ranked by bits_per_dim")
-    last = [line for line in ranking.split("Other metrics")[0].splitlines() if line.startswith("|")][-1]
+    last = [line for line in ranking.split("Likelihoods")[0].splitlines() if line.startswith("|")][-1]
     assert "vae-mse" in last
     assert "±" in last
     assert "stale: seeds 0, 1, 2, 3, 4" in last
@@ -113,8 +118,7 @@ def test_a_report_without_contrasts_seeds_or_records_is_complete_too(results):
     bare = load_suite_mapping(
         {"suite": "bare", "datasets": ["digits/binary"], "seeds": 1, "variants": ["vae"], "metrics": ["elbo"]}
     )
-    runs = runs_table(bare, results)
-    report = render_report(bare, runs, leaderboard_table(bare, runs), contrasts_table(bare, runs), {})
+    report = render_markdown(content_of(bare, results))
     assert "## The questions" not in report
     assert "0 complete, 1 not" in report
     assert "**missing**: every metric on `digits/binary` (`vae`), every seed. not trained yet" in report
@@ -150,7 +154,7 @@ def test_a_user_may_replace_one_template(tiny, results, tmp_path):
 @pytest.mark.parametrize(
     ("template", "what"),
     [
-        ("one\n{{ verdicts }}\n", r"questions\.md\.jinja:2: 'verdicts' is undefined"),
+        ("one\n{{ answered }}\n", r"questions\.md\.jinja:2: 'answered' is undefined"),
         ("{% if %}", r"questions\.md\.jinja"),
     ],
 )
@@ -169,12 +173,108 @@ def test_everything_is_written_and_rewriting_changes_nothing(tiny, results):
     fabricate(tiny, results, instead={"vae-mse": failed})
     write_all(tiny, results, {"command": "vaebench run tiny.yaml"})
     folder = results.suite("tiny")
-    files = [folder.runs, folder.leaderboard, folder.contrasts, folder.report]
+    files = [folder.runs, folder.leaderboard, folder.contrasts, folder.report, folder.page]
     before = [path.read_bytes() for path in files]
     write_all(tiny, results, {"command": "vaebench run tiny.yaml"})
     assert [path.read_bytes() for path in files] == before
-    assert sorted(path.name for path in folder.path.iterdir()) == sorted(path.name for path in files)
+    assert sorted(path.name for path in folder.path.iterdir()) == sorted(["figures", *(path.name for path in files)])
     assert Leaderboard.read(folder.leaderboard).table["variant"].nunique() == len(tiny.variants)
     report = folder.report.read_text()
     assert "    vaebench run tiny.yaml" in report
     assert "- torch: 2.15" in report
+
+
+def table_below(report, words):
+    """The cells of the first table after these words, without its line of dashes."""
+    lines = report[report.index(words) :].splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("|"))
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[start:])
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return [cells[0], *cells[2:]]
+
+
+def test_no_table_of_metrics_is_wide_and_what_belongs_together_stands_together(results):
+    everything = list(load_catalog().metrics)
+    variants = [{"extends": "vae", "on": ["digits/grey"]}]
+    suite = load_suite_mapping(
+        {**TINY, "datasets": ["digits/grey"], "variants": variants, "metrics": everything, "contrasts": []}
+    )
+    centres = dict.fromkeys(load_catalog().columns, 1.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fabrication, "CENTRES", centres)
+        report = report_of(suite, results)
+    headings = [line[:-1] for line in section(report, "## Leaderboard").splitlines() if line.endswith(":")]
+    assert headings[0] == "Likelihoods (1 of 3)"
+    order = ["Likelihoods", "Codes", "Samples", "Claims", "Cost", "Other metrics"]
+    found = list(dict.fromkeys(heading.partition(" (")[0] for heading in headings))
+    assert found == [heading for heading in order if heading in found]
+    tables = [table_below(report, f"\n{heading}:") for heading in headings]
+    assert max(len(table[0]) for table in tables) <= 1 + 6
+    shown = [name.split()[0] for table in tables for name in table[0][1:]]
+    board = Leaderboard(leaderboard_table(suite, runs_table(suite, results)))
+    scored = [metric for metric in board.metrics if board.table[metric].notna().any()]
+    assert sorted(shown) == sorted({*scored} - {"bits_per_dim"})
+
+
+def test_a_collapsed_posterior_is_named_where_it_ranks_and_where_it_is_compared(tiny, results):
+    def numbers(planned, column):
+        dead = planned.variant == "beta-vae[beta=4]" and planned.cell.view == "binary"
+        return 0.0 if column == "active_units" and dead else plausible(planned, column)
+
+    report = report_of(tiny, results, numbers=numbers)
+    binary = section(report, "### digits/binary, ranked by log_likelihood")
+    assert "code says nothing about the image): `beta-vae[beta=4]` (every seed)." in binary
+    assert "`beta-vae[beta=4]` *collapsed*" in binary
+    assert "collapsed" not in section(report, "### digits/grey, ranked by bits_per_dim").lower()
+    answers = section(report, "### What does β = 4 cost?").splitlines()
+    assert ["active units" in line for line in answers if line.startswith("- ")] == [False, True]
+
+
+def test_some_seeds_that_collapsed_are_named(tiny, results):
+    def numbers(planned, column):
+        dead = planned.variant == "vae-mse" and planned.cell.seed in (1, 3)
+        return 0.0 if column == "active_units" and dead else plausible(planned, column)
+
+    assert "`vae-mse` (seeds 1, 3)" in section(report_of(tiny, results, numbers=numbers), "## Leaderboard")
+
+
+@pytest.mark.parametrize(("seeds", "says_p"), [(4, False), (5, True)])
+def test_exploratory_tables_show_no_p_below_five_seeds(results, seeds, says_p):
+    report = report_of(load_suite_mapping({**TINY, "seeds": seeds}), results)
+    header, *rows = table_below(section(report, "## The other metrics of each question"), "###")
+    assert all((row[header.index("p")] != "–") == says_p for row in rows)
+
+
+def test_a_constant_difference_has_a_small_p_and_not_none(tiny, results):
+    report = report_of(tiny, results, numbers=lambda planned, column: 2.0 + (planned.variant == "vae-mse"))
+    assert "p < 0.0001" in report
+    assert ", p = 0," not in report
+    assert ", p 0" not in report
+
+
+def test_one_of_a_kind_is_said_in_the_singular(results):
+    bare = load_suite_mapping(
+        {"suite": "bare", "datasets": ["digits/binary"], "seeds": 1, "variants": ["vae"], "metrics": ["elbo"]}
+    )
+    assert "1 variant on 1 data set view, 1 seed each: 1 model, " in render_markdown(content_of(bare, results))
+
+
+def test_every_row_has_the_command_that_makes_it_again(tiny, results):
+    section_text = section(report_of(tiny, results, info={"command": "vaebench run tiny.yaml"}), "## To reproduce")
+    planned = {(planned.cell.source, planned.variant) for planned in expand(tiny).planned}
+    assert section_text.count("--only") == len(planned)
+    command = "vaebench run tiny.yaml --only 'digits/grey/beta-vae[beta=4]' --seeds 5"
+    assert f"`{command}`" in section_text
+    pattern = shlex.split(command)[4]
+    assert [pair for pair in planned if Policy(only=pattern).selects(*pair)] == [("digits/grey", "beta-vae[beta=4]")]
+
+
+def test_pictures_are_linked_where_they_belong(tiny, results, tmp_path):
+    question = TINY["contrasts"][1]["question"]
+    fabricate(tiny, results)
+    drawn = pictures(tmp_path / "figures", question, "vae", "What *there* is | to see.")
+    report = render_markdown(content_of(tiny, results, pictures=drawn))
+    assert "![The contrast](figures/pixel.png)" in section(report, f"### {question}")
+    assert "![The variant](figures/square.svg)" in section(report, "### `vae`: Variational autoencoder")
+    assert "![The overview](figures/square.svg)" in section(report, "## All variants in pictures")
+    assert r"What \*there\* is \| to see." in report

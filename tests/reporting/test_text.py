@@ -44,8 +44,8 @@ def test_numbers_have_four_digits_and_whole_ones_all(value, text):
     assert number(value) == text
 
 
-def test_a_p_value_is_never_written_as_zero_unless_it_is():
-    assert [probability(p) for p in (0.0, 3e-9, 0.01234, 1.0)] == ["= 0", "< 0.0001", "= 0.012", "= 1"]
+def test_a_p_value_is_never_written_as_zero():
+    assert [probability(p) for p in (0.0, 3e-9, 0.01234, 1.0)] == ["< 0.0001", "< 0.0001", "= 0.012", "= 1"]
 
 
 def test_a_setting_reads_in_one_line():

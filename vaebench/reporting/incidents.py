@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from vaebench.reporting.content import Code, Phrase, listed, separated
 from vaebench.reporting.runs import DONE, FAILED, MISSING, NOT_APPLICABLE, STALE
 from vaebench.reporting.tables import each_row
-from vaebench.reporting.text import Markdown, code_cell, listed
 from vaebench.suite.expansion import expand
 from vaebench.suite.suite import Suite
 
@@ -19,8 +19,8 @@ class Incident:
     """The same thing said of several runs."""
 
     status: str
-    where: Markdown
-    metrics: Markdown
+    where: Phrase
+    metrics: Phrase
     seeds: str
     """Empty where it holds for every seed."""
     note: str
@@ -40,7 +40,7 @@ def remarks(runs: pd.DataFrame) -> list[Incident]:
     return _incidents(runs, lambda run: run.status == DONE and run.note)
 
 
-def impossible(suite: Suite) -> list[tuple[Markdown, str]]:
+def impossible(suite: Suite) -> list[tuple[Phrase, str]]:
     """The pairs of variant and data set view that were not planned, by reason."""
     by_reason = _gathered((pair.reason, (pair.source, pair.variant)) for pair in expand(suite).impossible)
     return [(_places(pairs, everywhere={}), reason) for reason, pairs in by_reason.items()]
@@ -71,7 +71,7 @@ def _incidents(runs: pd.DataFrame, concerns: Callable[[Any], Any]) -> list[Incid
         Incident(
             status=status,
             where=_places(rows, everywhere),
-            metrics=listed([code_cell(name) for name in metrics]) if metrics else Markdown("every metric"),
+            metrics=listed([Code(name) for name in metrics]) if metrics else Phrase("every metric"),
             seeds="" if set(seeds) == every_seed else seeds_text(seeds),
             note=_joined([note for row in rows for note in notes[text, row]]),
         )
@@ -110,11 +110,11 @@ def _gathered(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, tuple[Any, ...]]:
     return {key: tuple(values) for key, values in found.items()}
 
 
-def _places(rows: Iterable[tuple[str, str]], everywhere: dict[str, tuple[str, ...]]) -> Markdown:
+def _places(rows: Iterable[tuple[str, str]], everywhere: dict[str, tuple[str, ...]]) -> Phrase:
     """`digits/grey` (vae, vae-mse); without names where it holds for every variant."""
-    texts = []
+    places = []
     for source, variants in _gathered(rows).items():
         complete = len(variants) > 1 and set(variants) == set(everywhere.get(source, ()))
-        names = "every variant" if complete else ", ".join(code_cell(name) for name in variants)
-        texts.append(Markdown(f"{code_cell(source)} ({names})"))
-    return listed(texts)
+        names = Phrase("every variant") if complete else separated([Code(name) for name in variants])
+        places.append(Phrase(Code(source), " (", names, ")"))
+    return listed(places)

@@ -1,5 +1,6 @@
 """leaderboard.csv: one row per data set view and variant, ranked where its seeds allow it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -10,12 +11,13 @@ import pandas as pd
 from tabulate import tabulate
 
 from vaebench.catalog.catalog import load_catalog
-from vaebench.reporting import statistics
+from vaebench.reporting import dictionary, statistics
 from vaebench.reporting.ranking import groups, scores
 from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey, values_by_seed, wanted_columns
 from vaebench.reporting.sections import shown
-from vaebench.reporting.tables import each_row, read_table, write_table
+from vaebench.reporting.tables import each_row, write_table
 from vaebench.reporting.text import ABSENT, code_cell, markdown_table
+from vaebench.store.folders import SuiteFolder
 from vaebench.suite.comparability import given, measure_of
 from vaebench.suite.suite import Suite
 
@@ -38,15 +40,25 @@ def leaderboard_table(suite: Suite, runs: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """A leaderboard in Python: `Leaderboard.read("runs/quickstart/leaderboard.csv").best("digits", "grey")`."""
+    """A leaderboard in Python.
+
+    >>> board = Leaderboard.read("runs/quickstart")
+    >>> board.best("digits", "grey")
+    >>> board.filter(view="grey").select("bits_per_dim", "kl").to_latex()
+
+    Every method answers with a new leaderboard, or with a table or text; `table` is the pandas table itself.
+    """
 
     table: pd.DataFrame
 
     @classmethod
     def read(cls, path: str | Path) -> "Leaderboard":
-        return cls(read_table(Path(path), TEXT, WHOLE))
+        """The leaderboard of a suite's folder, or of a file like its leaderboard.csv."""
+        path = SuiteFolder(Path(path)).leaderboard if Path(path).is_dir() else path
+        return cls(dictionary.read(Path(path), "leaderboard"))
 
     def write(self, path: str | Path) -> None:
+        """A CSV file that `read` takes back to the last digit."""
         write_table(Path(path), self.table)
 
     @property
@@ -62,16 +74,30 @@ class Leaderboard:
             kept &= self._column(name).isin(allowed)
         return Leaderboard(self.table[kept].reset_index(drop=True))
 
+    def select(self, *metrics: str) -> "Leaderboard":
+        """The same rows with these metrics only, in this order, each with its interval."""
+        unknown = [metric for metric in metrics if metric not in self.metrics]
+        if unknown:
+            raise self._unknown("metric", unknown[0], self.metrics)
+        kept = [f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high")]
+        return Leaderboard(self.table[[*TEXT, *WHOLE, *kept]].copy())
+
     def pivot(self, metric: str) -> pd.DataFrame:
-        """Means of one metric: a row per variant, a column per data set view."""
+        """Means of one metric: a row per variant, a column per data set view; NaN where there is no number."""
         self._column(metric)
         places = self.table["dataset"] + "/" + self.table["view"]
         wide = self.table.assign(source=places).pivot(index="variant", columns="source", values=metric)
         return wide.reindex(index=self.table["variant"].unique(), columns=places.unique())
 
     def best(self, dataset: str, view: str) -> "Leaderboard":
-        """The rows ranked first on a data set view, and those that five seeds or more cannot tell from them."""
+        """The rows ranked first on a data set view, and those that five seeds or more cannot tell from them.
+
+        Where a view holds several rankings (another measure, models that are given the label), those of each.
+        """
         rows = self.filter(dataset=dataset, view=view).table
+        if rows.empty:
+            known = (self.table["dataset"] + "/" + self.table["view"]).unique()
+            raise self._unknown("rows of", f"{dataset}/{view}", known)
         first = (rows["rank"] == 1).fillna(False) | (rows["group"] == 1).fillna(False)
         return Leaderboard(rows[first.astype(bool)].reset_index(drop=True))
 
@@ -86,10 +112,12 @@ class Leaderboard:
         return markdown_table(columns, named, right=numbers)
 
     def to_latex(self) -> str:
-        """A `tabular` of the same cells, for the package booktabs."""
+        """A `tabular` of the same cells, for the package booktabs; what LaTeX would take for a command is escaped."""
         columns, rows = self._readable()
-        table = tabulate(rows, headers=columns, tablefmt="latex_booktabs", disable_numparse=True)
-        return table.replace("±", r"$\pm$").replace(ABSENT, "--")
+        align = ["right" if name in self.metrics or name in WHOLE else "left" for name in columns]
+        table = tabulate(rows, headers=columns, tablefmt="latex_booktabs", colalign=align, disable_numparse=True)
+        signed = re.sub(r"(?<![\w-])-(?=\d)", "$-$", table)
+        return signed.replace("±", r"$\pm$").replace(ABSENT, "--")
 
     def _readable(self) -> tuple[list[str], list[list[str]]]:
         kept = [name for name in (*TEXT[1:], *WHOLE) if (self.table[name].notna() & (self.table[name] != "")).any()]
@@ -102,10 +130,14 @@ class Leaderboard:
 
     def _column(self, name: str) -> pd.Series:
         if name not in self.table.columns:
-            near = get_close_matches(name, list(self.table.columns), n=1)
-            suggestion = f" (did you mean {near[0]!r}?)" if near else ""
-            raise KeyError(f"this leaderboard has no column {name!r}{suggestion}")
+            raise self._unknown("column", name, self.table.columns)
         return self.table[name]
+
+    @staticmethod
+    def _unknown(kind: str, name: str, valid: Iterable[str]) -> KeyError:
+        near = get_close_matches(name, list(valid), n=1)
+        suggestion = f" (did you mean {near[0]!r}?)" if near else ""
+        return KeyError(f"this leaderboard has no {kind} {name!r}{suggestion}")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from vaebench.catalog.catalog import load_catalog
+from vaebench.reporting.content import Code, Phrase, listed
 from vaebench.reporting.runs import wanted_columns
 from vaebench.reporting.tables import each_row
-from vaebench.reporting.text import Markdown, code, listed
 from vaebench.suite.suite import Suite
 
 DIRECTIONS = {
@@ -29,7 +29,7 @@ class Measure:
     """Name, title, unit, direction of every number that was asked for."""
     protocol: str
     """What every variant was asked; empty for costs, which are counted and not estimated."""
-    additions: list[tuple[str, Markdown]]
+    additions: list[tuple[str, Phrase]]
     """What stands in the protocol of some variants only, and which."""
 
 
@@ -72,9 +72,9 @@ def _shared(protocols: dict[str, list[str]]) -> list[str]:
     return [entry for entry in lists[0] if all(entry in other for other in lists)] if lists else []
 
 
-def _additions(protocols: dict[str, list[str]]) -> list[tuple[str, Markdown]]:
+def _additions(protocols: dict[str, list[str]]) -> list[tuple[str, Phrase]]:
     shared = _shared(protocols)
     extras = (
         (" ".join(e for e in protocol.split() if e not in shared), names) for protocol, names in protocols.items()
     )
-    return [(extra, listed([code(name) for name in names])) for extra, names in extras if extra]
+    return [(extra, listed([Code(name) for name in names])) for extra, names in extras if extra]

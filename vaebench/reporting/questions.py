@@ -9,23 +9,25 @@ import pandas as pd
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.reporting import statistics
-from vaebench.reporting.contrasts import PairedTest, contrast_tests, differing_parts
-from vaebench.reporting.runs import NOT_APPLICABLE
-from vaebench.reporting.tables import each_row
-from vaebench.reporting.text import (
-    ABSENT,
-    Markdown,
-    absent,
-    code,
-    code_cell,
-    half_width,
+from vaebench.reporting.collapse import collapsed
+from vaebench.reporting.content import (
+    Badge,
+    Cell,
+    Code,
+    Column,
+    Phrase,
+    Row,
+    Table,
+    badge,
     listed,
-    markdown_table,
-    number,
-    probability,
-    setting,
-    to_the_place_of,
+    named,
+    plain,
+    separated,
 )
+from vaebench.reporting.contrasts import PairedTest, contrast_tests, differing_parts
+from vaebench.reporting.runs import NOT_APPLICABLE, RowKey
+from vaebench.reporting.tables import each_row
+from vaebench.reporting.text import ABSENT, absent, half_width, number, probability, setting, to_the_place_of
 from vaebench.suite.suite import Contrast, Suite
 
 UNITLESS = ("ratio", "share")
@@ -40,7 +42,7 @@ class Answer:
     """Empty where the two sides name different ones."""
     unit: str
     """Empty for shares and ratios."""
-    verdict: str
+    verdict: Badge
     direction: str
     """`worse`, `better`, `higher` or `lower`: where the practice stands."""
     amount: str
@@ -62,6 +64,13 @@ class Answer:
     seeds: int
     reason: str
     """Why the two are not comparable; empty where they are."""
+    collapsed: Phrase
+    """The sides whose posteriors have no active unit, and at which seeds; empty where there is none."""
+
+    @property
+    def size(self) -> str:
+        """`0.6 nats worse`, or the signed difference where no direction is told; a dash where there is none."""
+        return " ".join(filter(None, (self.amount, self.unit, self.direction))) if self.amount else ABSENT
 
 
 @dataclass(frozen=True)
@@ -71,32 +80,77 @@ class Question:
     text: str
     theory: str
     practice: str
-    differences: list[Markdown]
+    differences: list[Phrase]
     """In which choices the two differ: one sentence, or one a data set view where the views make them differ."""
+    differs_in: dict[str, Phrase]
+    """Data set view → names of those choices."""
     answers: list[Answer]
-    exploratory: Markdown
-    """Table of the other metrics; empty where there are none."""
+    exploratory: Table
+    """The other metrics; empty where there are none."""
 
 
 def questions(suite: Suite, runs: pd.DataFrame, contrasts: pd.DataFrame) -> list[Question]:
     """The contrasts of a suite in its order, with their rows of contrasts.csv put into words."""
     tests = contrast_tests(suite, runs)
     pairs = list(zip(tests, each_row(contrasts), strict=True))
-    reasons = _not_applicable_reasons(runs)
+    facts = _Facts(_not_applicable_reasons(runs), collapsed(runs))
     found = []
     for contrast in suite.contrasts:
         mine = [(test, row) for test, row in pairs if test.contrast is contrast]
-        answers = [_answer(test, row, reasons) for test, row in mine if test.primary]
         others = [row for test, row in mine if not test.primary]
         sources = dict.fromkeys(f"{test.dataset}/{test.view}" for test, _ in mine)
-        differences = _differences(suite, contrast, sources)
+        parts = {source: _differing_parts(suite, contrast, source) for source in sources}
         found.append(
-            Question(contrast.question, contrast.theory, contrast.practice, differences, answers, _exploratory(others))
+            Question(
+                text=contrast.question,
+                theory=contrast.theory,
+                practice=contrast.practice,
+                differences=_differences(parts),
+                differs_in={source: listed([Code(part) for part in found]) for source, found in parts.items()},
+                answers=[_answer(test, row, facts) for test, row in mine if test.primary],
+                exploratory=_exploratory(contrast.question, others),
+            )
         )
     return found
 
 
-def _answer(test: PairedTest, row: Any, reasons: dict[tuple[str, str, str, str], str]) -> Answer:
+def verdicts(asked: Iterable[Question]) -> Table:
+    """Every answer of a suite in one line each."""
+    columns = (
+        Column("question", names_row=True),
+        Column("verdict"),
+        Column("on"),
+        Column("practice against theory"),
+        Column("seed standard deviations", numeric=True, about="the difference, in standard deviations over seeds"),
+        Column("differ in"),
+    )
+    rows = [
+        Row(
+            (
+                Cell(question.text, question.text, about=f"question-{place}"),
+                badge(answer.verdict),
+                named(answer.source),
+                plain(answer.size),
+                Cell(answer.effect or ABSENT, float(answer.effect.replace(",", "")) if answer.effect else None),
+                plain(question.differs_in[answer.source] or "nothing but the metric"),
+            )
+        )
+        for place, question in enumerate(asked, start=1)
+        for answer in question.answers
+    ]
+    return Table(Phrase("The questions and their verdicts"), columns, tuple(rows))
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the runs say that contrasts.csv does not."""
+
+    not_applicable: dict[tuple[str, str, str, str], str]
+    """Data set, view, variant and metric → why the metric does not apply."""
+    collapsed: dict[RowKey, str]
+
+
+def _answer(test: PairedTest, row: Any, facts: _Facts) -> Answer:
     half = half_width(row.low, row.high)
     directed = row.verdict not in (statistics.NOT_DISTINGUISHABLE, statistics.NOT_COMPARABLE)
     sign = -1 if directed and row.difference < 0 else 1
@@ -110,7 +164,7 @@ def _answer(test: PairedTest, row: Any, reasons: dict[tuple[str, str, str, str],
         source=f"{row.dataset}/{row.view}",
         metric=row.metric if test.theory_metric == test.practice_metric else "",
         unit=_unit(row.metric),
-        verdict=row.verdict,
+        verdict=Badge(row.verdict),
         direction=_direction(row.verdict),
         amount=_to_place(half, sign * row.difference),
         low=low,
@@ -123,8 +177,15 @@ def _answer(test: PairedTest, row: Any, reasons: dict[tuple[str, str, str, str],
         effect="" if absent(row.effect_sd) else number(abs(row.effect_sd), 2),
         detectable="" if absent(row.detectable) or row.detectable == 0 else number(row.detectable, 2),
         seeds=row.seeds,
-        reason=_reason(test, row, reasons),
+        reason=_reason(test, row, facts.not_applicable),
+        collapsed=_collapsed_sides(test, facts.collapsed),
     )
+
+
+def _collapsed_sides(test: PairedTest, found: dict[RowKey, str]) -> Phrase:
+    variants = dict.fromkeys((test.contrast.theory_side[0], test.contrast.practice_side[0]))
+    rows = ((variant, found.get((test.dataset, test.view, variant))) for variant in variants)
+    return separated([Phrase(Code(variant), f" ({where})") for variant, where in rows if where])
 
 
 DIRECTIONS = {
@@ -156,20 +217,25 @@ def _not_applicable_reasons(runs: pd.DataFrame) -> dict[tuple[str, str, str, str
     return {(row.dataset, row.view, row.variant, row.metric): row.note for row in rows}
 
 
-def _differences(suite: Suite, contrast: Contrast, sources: Iterable[str]) -> list[Markdown]:
+def _differing_parts(suite: Suite, contrast: Contrast, source: str) -> dict[str, tuple[Any, Any]]:
     theory, practice = suite.variant(contrast.theory_side[0]), suite.variant(contrast.practice_side[0])
-    by_source = {source: _sentence(differing_parts(theory, practice, source)) for source in sources}
+    return differing_parts(theory, practice, source)
+
+
+def _differences(parts: dict[str, dict[str, tuple[Any, Any]]]) -> list[Phrase]:
+    by_source = {source: _sentence(found) for source, found in parts.items()}
     if len(set(by_source.values())) <= 1:
         return list(by_source.values())[:1]
-    return [Markdown(f"On {code(source)}: {sentence}") for source, sentence in by_source.items()]
+    return [Phrase("On ", Code(source), ": ", sentence) for source, sentence in by_source.items()]
 
 
-def _sentence(parts: dict[str, tuple[Any, Any]]) -> Markdown:
+def _sentence(parts: dict[str, tuple[Any, Any]]) -> Phrase:
     if not parts:
-        return Markdown("Both sides are the same models.")
+        return Phrase("Both sides are the same models.")
     only = "only " if len(parts) == 1 else ""
-    details = (f"{code(first)} against {code(second)}" for first, second in map(_choices, parts.values()))
-    return Markdown(f"The two differ {only}in {listed([code(part) for part in parts])}: {'; '.join(details)}.")
+    details = [Phrase(Code(first), " against ", Code(second)) for first, second in map(_choices, parts.values())]
+    names = listed([Code(part) for part in parts])
+    return Phrase(f"The two differ {only}in ", names, ": ", separated(details, "; "), ".")
 
 
 def _choices(pair: tuple[Any, Any]) -> tuple[str, str]:
@@ -181,20 +247,31 @@ def _choices(pair: tuple[Any, Any]) -> tuple[str, str]:
     return setting(first), setting(second)
 
 
-def _exploratory(rows: list[Any]) -> Markdown:
-    if not rows:
-        return Markdown("")
-    columns = ["view", "metric", "theory", "practice", "practice − theory", "95 %", "p", "reading"]
-    return markdown_table(columns, [_exploratory_row(row) for row in rows], right=(2, 3, 4, 6))
+def _exploratory(question: str, rows: list[Any]) -> Table:
+    columns = (
+        Column("view"),
+        Column("metric", names_row=True),
+        Column("reading"),
+        Column("practice − theory", numeric=True),
+        Column("95 %", numeric=True),
+        Column("p", numeric=True),
+        Column("theory", numeric=True),
+        Column("practice", numeric=True),
+    )
+    return Table(Phrase("Other metrics: ", question), columns, tuple(_exploratory_row(row) for row in rows))
 
 
-def _exploratory_row(row: Any) -> list[str]:
+def _exploratory_row(row: Any) -> Row:
     half = half_width(row.low, row.high)
     interval = ABSENT if half is None else f"{_to_place(half, row.low)} … {_to_place(half, row.high)}"
-    p_value = ABSENT if absent(row.p_value) else probability(row.p_value).removeprefix("= ")
-    means = (_to_place(half, value) for value in (row.theory_mean, row.practice_mean, row.difference))
-    source, metric = code_cell(f"{row.dataset}/{row.view}"), code_cell(row.metric)
-    return [source, metric, *means, interval, p_value, row.verdict]
+    says_p = row.seeds >= statistics.SEEDS_FOR_VERDICT and not absent(row.p_value)
+    p_value = Cell(probability(row.p_value).removeprefix("= "), row.p_value) if says_p else Cell(ABSENT)
+    difference, theory, practice = (
+        Cell(_to_place(half, value), value) for value in (row.difference, row.theory_mean, row.practice_mean)
+    )
+    source, metric = named(f"{row.dataset}/{row.view}"), named(row.metric)
+    ends = Cell(interval, None if half is None else row.low)
+    return Row((source, metric, badge(row.verdict), difference, ends, p_value, theory, practice))
 
 
 def _to_place(half: float | None, value: float) -> str:

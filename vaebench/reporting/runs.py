@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.engines.planning import Sources, changed_rooms
+from vaebench.reporting import dictionary
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import note
 from vaebench.store.folders import ResultsFolder
@@ -79,6 +81,11 @@ def runs_table(suite: Suite, results: ResultsFolder) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(found, columns=list(COLUMNS)).astype({"value": "float64", "stderr": "float64"})
+
+
+def read_runs(path: Path) -> pd.DataFrame:
+    """A table that `runs_table` made and `write_table` wrote."""
+    return dictionary.read(path, "runs")
 
 
 def wanted_columns(suite: Suite) -> tuple[str, ...]:

@@ -40,7 +40,10 @@ class Section:
 
     @property
     def title(self) -> str:
-        return self.source + (f", given {self.given}" if self.given else "")
+        """What sets this ranking apart: its measure only where that is not the view's."""
+        own_measure = self.measure != load_catalog().views[self.view].measure
+        parts = (f", {self.measure}" if own_measure else "", f", given {self.given}" if self.given else "")
+        return self.source + "".join(parts)
 
 
 def sections(suite: Suite, leaderboard: pd.DataFrame) -> list[Section]:

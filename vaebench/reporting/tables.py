@@ -14,13 +14,18 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def read_table(path: Path, text: Collection[str], whole: Collection[str]) -> pd.DataFrame:
+def read_table(
+    path: Path, text: Collection[str], whole: Collection[str], required: Collection[str] = ()
+) -> pd.DataFrame:
     """Read what `write_table` wrote. In the columns `text` a cell is what it says, also where it says `NA` or `1e5`.
 
-    Columns in `whole` are integers or empty; all others are numbers or empty.
+    Columns in `whole` are integers or empty; all others are numbers or empty. The `required` ones must be there.
     """
     try:
         cells = pd.read_csv(path, dtype=str, keep_default_na=False)
+        missing = [name for name in required if name not in cells.columns]
+        if missing:
+            raise ValueError(f"no column {', '.join(missing)}")
         return pd.DataFrame(
             {name: column if name in text else _numbers(column, name in whole) for name, column in cells.items()}
         )

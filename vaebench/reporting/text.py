@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -12,6 +11,8 @@ LARGE, SMALL = 1e7, 1e-4
 """From here up, and below here, a number is written with an exponent."""
 NEGLIGIBLE = 1e-9
 """A half-width below this share of its mean is rounding of a number that does not vary."""
+LEAST_P = 1e-4
+"""Smaller ones are only said to be smaller."""
 LONGEST_NOTE = 500
 
 
@@ -59,16 +60,21 @@ def absent(value: float | None) -> bool:
 
 
 def probability(p_value: float) -> Markdown:
-    """`= 0.012`, or `< 0.0001`, to stand behind a p."""
-    return Markdown("< 0.0001" if 0 < p_value < 1e-4 else f"= {p_value:.2g}")
+    """`= 0.012`, or `< 0.0001`, to stand behind a p; 0 is what a constant difference has, and no seed proves it."""
+    return Markdown(f"< {LEAST_P:.4f}" if p_value < LEAST_P else f"= {p_value:.2g}")
 
 
-def escape_markdown(text: str) -> Markdown:
+def counted(count: int, noun: str) -> str:
+    """1 seed, 5 seeds"""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def escape_markdown(text: str, starts_line: bool = True) -> Markdown:
     """User text as one line of Markdown that renders as exactly that text: no markup, no HTML, no table cells."""
     line = one_line(text)
     line = re.sub(r"([\\`*\[|$#]|(?<!\s)~|~(?!\s)|<(?!\s|$)|&(?=[#\w]+;))", r"\\\1", line)
     line = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)
-    return Markdown(re.sub(r"^(\d*)([-+=.)](?=\s|$|[-=\s]+$)|>)", r"\1\\\2", line))
+    return Markdown(re.sub(r"^(\d*)([-+=.)](?=\s|$|[-=\s]+$)|>)", r"\1\\\2", line) if starts_line else line)
 
 
 def code(name: str) -> Markdown:
@@ -84,11 +90,6 @@ def code(name: str) -> Markdown:
 def code_cell(name: str) -> Markdown:
     """A code span inside a table, where a bar would end the cell."""
     return Markdown(code(name).replace("|", "\\|"))
-
-
-def listed(items: Sequence[Markdown]) -> Markdown:
-    """`a`, `a and b`, `a, b and c`."""
-    return Markdown(" and ".join(filter(None, (", ".join(items[:-1]), *items[-1:]))))
 
 
 def setting(choice: Any) -> str:

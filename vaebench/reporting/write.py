@@ -7,8 +7,12 @@ from typing import Any
 import pandas as pd
 
 from vaebench.reporting.contrasts import contrasts_table
+from vaebench.reporting.figures.catalogue import figures, write_figures
+from vaebench.reporting.html import render_html
 from vaebench.reporting.leaderboard import leaderboard_table
-from vaebench.reporting.report import render_report
+from vaebench.reporting.markdown import render_markdown
+from vaebench.reporting.pictures import pictures
+from vaebench.reporting.report import report_content
 from vaebench.reporting.runs import runs_table
 from vaebench.reporting.tables import write_table
 from vaebench.store.files import write_text
@@ -17,7 +21,7 @@ from vaebench.suite.suite import Suite
 
 
 def write_all(suite: Suite, results: ResultsFolder, info: Mapping[str, Any], templates: Path | None = None) -> None:
-    """Write runs.csv, leaderboard.csv, contrasts.csv and report.md of `suite`, each whole.
+    """Write runs.csv, leaderboard.csv, contrasts.csv, the figures, report.md and report.html of `suite`, each whole.
 
     The report's environment is what the records say about the machines that made them, and `info["environment"]`.
     """
@@ -26,11 +30,15 @@ def write_all(suite: Suite, results: ResultsFolder, info: Mapping[str, Any], tem
     leaderboard = leaderboard_table(suite, runs)
     contrasts = contrasts_table(suite, runs)
     environment = {**recorded_environment(results, runs), **(info.get("environment") or {})}
-    report = render_report(suite, runs, leaderboard, contrasts, {**info, "environment": environment}, templates)
+    written = write_figures(figures(suite, results, runs, leaderboard, contrasts), folder.figures)
+    drawn = pictures(written, folder.path)
+    content = report_content(suite, runs, leaderboard, contrasts, {**info, "environment": environment}, drawn)
+    markdown, page = render_markdown(content, templates), render_html(content, templates)
     write_table(folder.runs, runs)
     write_table(folder.leaderboard, leaderboard)
     write_table(folder.contrasts, contrasts)
-    write_text(folder.report, report)
+    write_text(folder.report, markdown)
+    write_text(folder.page, page)
 
 
 def recorded_environment(results: ResultsFolder, runs: pd.DataFrame) -> dict[str, str]:
