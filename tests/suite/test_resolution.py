@@ -28,7 +28,8 @@ def test_a_plain_name_is_the_catalog_s_variant_with_every_parameter_written_out(
     )
     assert variant.composition["network"]["hidden"] == [400, 400]
     assert variant.composition["latent"] == 32
-    assert variant.composition["objective"] == {"name": "elbo", "beta": 4.0, "kl": "analytic", "samples": 1, "train_on": "view"}
+    chosen = {"beta": 4.0, "kl": "analytic", "samples": 1, "train_on": "view"}
+    assert variant.composition["objective"] == {"name": "elbo", **chosen}
     assert variant.generation == {"prior": "own", "output": "draw", "around": "prior"}
 
 

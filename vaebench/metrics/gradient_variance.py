@@ -58,7 +58,7 @@ def encoder_parameters(subject: Subject, images: Images) -> list[Tensor]:
         raise NotApplicable("the model is no torch module")
     if hasattr(subject.model, "log_prob"):
         raise NotApplicable(EXACT)
-    learned = [parameter for parameter in subject.model.parameters() if parameter.requires_grad]
+    learned: list[Tensor] = [parameter for parameter in subject.model.parameters() if parameter.requires_grad]
     model = subject.given(images.y)
     q = model.posterior(images.x)
     z = draw(q, streams.image_keys(images.x), 0, 1)[0].detach()
