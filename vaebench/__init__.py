@@ -5,17 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vaebench.project import Settings, evaluate, run
+    from vaebench.reporting.evaluation import Evaluation
     from vaebench.reporting.leaderboard import Leaderboard
     from vaebench.suite.loading import load_suite
 
 __version__ = _version("vaebench")
-__all__ = ["Leaderboard", "Settings", "__version__", "evaluate", "load_suite", "run"]
+__all__ = ["Evaluation", "Leaderboard", "Settings", "__version__", "evaluate", "load_suite", "run"]
 
 _HOMES = {
     "load_suite": "vaebench.suite.loading",
     "run": "vaebench.project",
     "evaluate": "vaebench.project",
     "Settings": "vaebench.project",
+    "Evaluation": "vaebench.reporting.evaluation",
     "Leaderboard": "vaebench.reporting.leaderboard",
 }
 
@@ -27,3 +29,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -11,7 +11,9 @@ import typer
 
 from vaebench import __version__
 
-COMPLETE, INTERNAL, WRONG_INPUT, INCOMPLETE, NOTHING_MATCHED, INTERRUPTED = 0, 1, 2, 3, 5, 130
+USERS = ("StoreError", "UnknownName", "DataError", "ReportError", "ForeignModelError", "ContractError")
+"""Errors whose message is for the user, one mistake a line."""
+COMPLETE, INTERNAL, WRONG_INPUT, INCOMPLETE, REGRESSION, NOTHING_MATCHED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 app = typer.Typer(
     name="vaebench",
@@ -179,10 +181,144 @@ def report(
         Path | None, typer.Option("--templates", help="Folder whose templates take the place of the shipped ones.")
     ] = None,
 ) -> None:
-    """Write leaderboard, runs, contrasts and report anew from the records."""
+    """Write leaderboard, runs, contrasts, figures and report anew from the records."""
     from vaebench import project
 
-    print(project.report(folder, templates).report)
+    written = project.report(folder, templates)
+    print(written.report)
+    print(written.page)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A suite's folder in the results, or a leaderboard.csv.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one, or the same at another time.")],
+    only: Only = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric; may be repeated.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Differences B − A of the rows that both have, paired by seed where both know the seeds."""
+    from vaebench import cli_view, project
+
+    found = project.compare(first, second, only, metric)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    else:
+        cli_view.print_comparison(cli_view.console(), found)
+
+
+@app.command()
+def publish(
+    suite: Annotated[str, typer.Argument(metavar="SUITE|DIR/SUITE", help="A suite in the results, or its folder.")],
+    results: Results = Path("runs"),
+    to: Annotated[Path, typer.Option("--to", help="Folder of published suites.")] = Path("results"),
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Also with cells that are not complete.")] = False,
+) -> None:
+    """Copy a suite's tables, report and figures, without its cells, to where they are kept."""
+    from vaebench import cli_view, project
+
+    cli_view.print_published(cli_view.console(), project.publish(suite, results, to, incomplete))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODULE:FACTORY|FILE.py:FACTORY", help="What makes the model, without arguments.")
+    ],
+    dataset: Annotated[str, typer.Option("--dataset", help="A data set view, such as mnist/binary.")],
+    state: Annotated[
+        Path | None, typer.Option("--state", help="A safetensors file with its parameters; pickles are not read.")
+    ] = None,
+    metrics: Annotated[
+        str, typer.Option("--metrics", metavar="A,B,C", help="Metrics, see `vaebench list metrics`.")
+    ] = "elbo,log_likelihood,kl",
+    budget: Annotated[str, typer.Option("--budget", help="quick, standard or full.")] = "quick",
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option("--seed", help="Of the evaluation, and of what the factory draws.")] = 0,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a model that vaebench did not train, with the numbers that a suite would report."""
+    import contextlib
+
+    from vaebench import cli_view, project
+
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    errors = cli_view.console(sys.stderr)
+    with contextlib.redirect_stdout(sys.stderr), cli_view.scoring(errors) as on_metric:
+        found = project.evaluate_reference(model, dataset, names, state, seed, budget, data_root, device, on_metric)
+    if as_json:
+        content = {"model": model, "state": state and str(state), "dataset": dataset, "values": found.to_json()}
+        print(json.dumps({"vaebench": __version__, **content}, indent=1, ensure_ascii=False))
+    else:
+        cli_view.print_evaluation(cli_view.console(), found)
+    raise typer.Exit(COMPLETE if found.is_complete else INCOMPLETE)
+
+
+@app.command()
+def gate(
+    folder: SuiteFolderArgument,
+    baseline: Annotated[
+        Path, typer.Option("--baseline", help="A leaderboard.csv that was kept, with its runs.csv beside it.")
+    ],
+    min_effect: Annotated[
+        list[str] | None,
+        typer.Option("--min-effect", metavar="X|METRIC=X", help="Differences up to X do not matter; may be repeated."),
+    ] = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric; may be repeated.")] = None,
+    update: Annotated[bool, typer.Option("--update", help="Let the present numbers be the baseline.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What became worse since a baseline, by more than the seeds explain; exit code 4 if anything did."""
+    from vaebench import cli_view, project
+
+    effects = project.parsed_effects(min_effect or [])
+    found = project.update_baseline(folder, baseline) if update else project.gate(folder, baseline, effects, metric)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    else:
+        cli_view.print_lines(cli_view.console(), found.lines)
+    raise typer.Exit(COMPLETE if found.passed else REGRESSION)
+
+
+@app.command()
+def merge(
+    into: Annotated[Path, typer.Argument(metavar="INTO", help="Results folder that gets them; made if need be.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="FROM…", help="Results folders of others; left alone.")],
+    newer: Annotated[bool, typer.Option("--newer", help="Of two trainings of a cell keep the newer one.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the results of several people and machines into one folder; exit code 3 if anything was refused."""
+    from vaebench import cli_view, project
+
+    merged = project.merge(into, sources, newer)
+    if as_json:
+        print(json.dumps(merged.to_json(), indent=1, ensure_ascii=False))
+    else:
+        cli_view.print_merged(cli_view.console(), merged, into)
+    raise typer.Exit(INCOMPLETE if merged.skipped else COMPLETE)
+
+
+@app.command()
+def export(
+    folder: SuiteFolderArgument,
+    to: Annotated[Path, typer.Option("--to", help="File to write: .parquet, .tex, .csv, .json or .md.")],
+    table: Annotated[str, typer.Option("--table", help="leaderboard, runs or contrasts.")] = "leaderboard",
+) -> None:
+    """Write a table of a suite for other programs."""
+    from vaebench import project
+
+    print(project.export(folder, to, table))
+
+
+@app.command()
+def schema(
+    name: Annotated[str, typer.Argument(metavar="suite|leaderboard|runs|contrasts")] = "suite",
+) -> None:
+    """JSON Schema of suite files, or of a row of a table."""
+    from vaebench import project
+
+    print(json.dumps(project.schema(name), indent=1, ensure_ascii=False))
 
 
 @data.command()
@@ -235,7 +371,7 @@ def _ending(error: Exception) -> tuple[int, str]:
     known: Mapping[str, Callable[[Any], tuple[int, str]]] = {
         "SuiteError": lambda error: (WRONG_INPUT, "\n".join(str(mistake) for mistake in error.mistakes)),
         "NothingMatched": lambda error: (NOTHING_MATCHED, str(error)),
-        **dict.fromkeys(("StoreError", "UnknownName", "DataError", "ReportError"), lambda e: (WRONG_INPUT, str(e))),
+        **dict.fromkeys(USERS, lambda error: (WRONG_INPUT, str(error))),
         "EngineError": lambda error: (INTERNAL, str(error)),
     }
     if type(error).__name__ in known:

@@ -1,10 +1,12 @@
 """What a person sees while a suite runs: a live table in a terminal, plain lines elsewhere."""
 
+import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -13,6 +15,12 @@ from rich.table import Table
 from vaebench.engines.planning import Plan
 from vaebench.engines.progress import FleetProgress, Progress
 from vaebench.project import Run, Status, View
+
+if TYPE_CHECKING:
+    from vaebench.reporting.compare import Compared, Difference
+    from vaebench.reporting.evaluation import Evaluation
+    from vaebench.reporting.publish import Published
+    from vaebench.store.merge import Merged
 
 FAILURES_SHOWN = 10
 LEAST_COLUMNS = 3
@@ -163,7 +171,7 @@ def print_summary(console: Console, run: Run, seconds: float) -> None:
     if len(run.outcome.failed) > FAILURES_SHOWN:
         say(console, f"… and {len(run.outcome.failed) - FAILURES_SHOWN} more; see the report")
     say(console, f"leaderboard: {run.folder.leaderboard}")
-    say(console, f"report:      {run.folder.report}")
+    say(console, f"report:      {run.folder.page} (or {run.folder.report.name})")
 
 
 def print_plan(console: Console, plan: Plan) -> None:
@@ -190,6 +198,81 @@ def print_status(console: Console, status: Status) -> None:
         say(console, f"failed in {count} {'cell' if count == 1 else 'cells'}: {why}")
 
 
+def print_comparison(console: Console, compared: "Compared") -> None:
+    """One table for each matched row: every metric with its difference B − A and the verdict."""
+    from tabulate import tabulate
+
+    from vaebench.reporting.text import counted
+
+    say(console, f"A: {compared.first}\nB: {compared.second}")
+    columns = ["metric", "A", "B", "B − A", "95 %", "p", "verdict", ""]
+    align = ("left", "right", "right", "right", "right", "right", "left", "left")
+    for key, parts in compared.differs_in.items():
+        mine = [difference for difference in compared.differences if difference.key == key]
+        models = "" if parts is None else f": differ in {', '.join(parts)}" if parts else ": the same models"
+        say(console, f"\n{key.title}{models}")
+        lines = [_comparison_line(difference) for difference in mine]
+        say(
+            console, tabulate(lines, columns, "simple", disable_numparse=True, colalign=align) if lines else "no number"
+        )
+    for name, alone in (("A", compared.only_first), ("B", compared.only_second)):
+        if alone:
+            say(console, f"\nonly in {name}: {', '.join(key.title for key in alone)}")
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in compared.counts.items())
+    say(
+        console,
+        f"\n{counted(len(compared.differs_in), 'row')}, {counted(len(compared.differences), 'difference')}: {counts}",
+    )
+    say(console, "p after Holm's correction over the rows of each metric; the intervals are unadjusted")
+
+
+def _comparison_line(difference: "Difference") -> list[str]:
+    from vaebench.reporting.text import ABSENT, half_width, probability, to_the_place_of
+
+    half = half_width(difference.low, difference.high)
+
+    def shown(value: float | None) -> str:
+        return ABSENT if value is None else to_the_place_of(half, value)
+
+    interval = f"{shown(difference.low)} … {shown(difference.high)}" if half is not None else ABSENT
+    p_value = ABSENT if difference.p_holm is None else probability(difference.p_holm).removeprefix("= ")
+    means = (shown(value) for value in (difference.first, difference.second, difference.difference))
+    return [difference.metric, *means, interval, p_value, difference.verdict, difference.note]
+
+
+@contextlib.contextmanager
+def scoring(console: Console) -> Iterator[Callable[[str], None]]:
+    """Says which metric is being scored: on one changing line in a terminal, on a line each elsewhere."""
+    if not console.is_terminal:
+        yield lambda metric: say(console, f"scoring {metric}")
+        return
+    with console.status("loading the model") as status:
+        yield lambda metric: status.update(f"scoring {metric}")
+
+
+def print_evaluation(console: Console, evaluation: "Evaluation") -> None:
+    """Folded to the width of a terminal; whole lines elsewhere."""
+    say(console, evaluation.table(console.width if console.is_terminal else None))
+
+
+def print_published(console: Console, published: "Published") -> None:
+    from vaebench.reporting.publish import readable
+
+    say(console, f"{published.folder.path}: {published.files} files, {readable(published.bytes)}")
+
+
+def print_lines(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        say(console, line)
+
+
+def print_merged(console: Console, merged: "Merged", into: Path) -> None:
+    print_lines(console, [*merged.conflicts, *(f"skipped: {line}" for line in merged.skipped)])
+    say(console, f"{into}: {merged.copied} cells copied, {merged.joined} completed, {merged.same} there already")
+    for suite in merged.suites:
+        say(console, f"next: vaebench report {into / suite}")
+
+
 def print_description(console: Console, entries: list[dict[str, Any]]) -> None:
     for entry in entries:
         say(console, f"{entry['what']} {entry['name']}")
@@ -214,5 +297,5 @@ def say(console: Console, line: str) -> None:
     print(line, file=console.file, flush=True)
 
 
-def console() -> Console:
-    return Console(file=sys.stdout)
+def console(stream: TextIO | None = None) -> Console:
+    return Console(file=stream or sys.stdout)

@@ -3,6 +3,7 @@
 Nothing here imports torch before something trains or is scored.
 """
 
+import math
 import os
 import platform
 import re
@@ -21,14 +22,22 @@ from vaebench.engines.planning import Plan, Policy
 from vaebench.engines.progress import FleetStatus, Progress, ProgressFiles, read_progress
 from vaebench.store.files import StoreError, read_json, write_json
 from vaebench.store.folders import ResultsFolder, SuiteFolder
+from vaebench.suite import question
 from vaebench.suite.loading import load_suite, load_suite_mapping
-from vaebench.suite.mistakes import enumerated, nearest
+from vaebench.suite.mistakes import Findings, SuiteError, enumerated, nearest
 from vaebench.suite.suite import Suite
 
 if TYPE_CHECKING:
     from vaebench.models.contract import LatentVariableModel
+    from vaebench.models.given import ConditionalModel
+    from vaebench.reporting.baseline import Updated
+    from vaebench.reporting.compare import Compared
+    from vaebench.reporting.evaluation import Evaluation
+    from vaebench.reporting.gate import Gate, MinimumEffects
     from vaebench.reporting.leaderboard import Leaderboard
-    from vaebench.store.record import MetricValue
+    from vaebench.reporting.publish import Published
+    from vaebench.store.merge import Merged
+    from vaebench.store.record import MetricRequest
 
 PACKAGES = ("vaebench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
 
@@ -146,17 +155,33 @@ def _perform(made: Plan, settings: Settings, results: ResultsFolder, folder: Sui
 
 
 def source_of(suite: Suite) -> str:
-    """What `vaebench run` is given for this suite."""
-    return str(suite.file or suite.name)
+    """What `vaebench run` is given for this suite: a shipped one has a name, a file below this folder a short path."""
+    from vaebench.suite.loading import shipped
+
+    if suite.file is None or shipped().get(suite.name) == suite.file:
+        return suite.name
+    file = suite.file.resolve()
+    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else suite.file)
 
 
 def render(suite: Suite, results: ResultsFolder, source: str, templates: Path | None = None) -> "Leaderboard":
-    """Write leaderboard, runs, contrasts and report from the records alone."""
+    """Write leaderboard, runs, contrasts, figures and report from the records alone."""
     from vaebench.reporting.leaderboard import Leaderboard
     from vaebench.reporting.write import write_all
 
     write_all(suite, results, {"command": f"vaebench run {source}"}, templates)
+    _note_versions(results.suite(suite.name))
     return Leaderboard.read(results.suite(suite.name).leaderboard)
+
+
+def _note_versions(folder: SuiteFolder) -> None:
+    """Let the lock file say of which versions the tables beside it are."""
+    from vaebench.reporting.dictionary import VERSIONS
+
+    content = read_json(folder.lock) if folder.lock.exists() else {}
+    if content and content.get("tables") != VERSIONS:
+        kept = {name: value for name, value in content.items() if name not in ("schema", "checksum")}
+        write_json(folder.lock, {**kept, "tables": VERSIONS})
 
 
 def report(path: Path, templates: Path | None = None) -> SuiteFolder:
@@ -178,6 +203,117 @@ def opened(path: Path) -> tuple[SuiteFolder, Suite, str]:
         raise StoreError(
             f"{folder.lock}: written by another version of vaebench ({error}); run the suite again"
         ) from error
+
+
+def compare(first: Path, second: Path, only: str | None = None, metrics: Sequence[str] | None = None) -> "Compared":
+    """Two suites' folders or leaderboards, row by row; `only` is a pattern of dataset/view/variant."""
+    from vaebench.reporting.compare import compare as compare_sides
+    from vaebench.reporting.compare import read_side
+
+    left, right = read_side(first), read_side(second)
+    for metric in metrics or ():
+        for side in (left, right):
+            _known(f"metric in {side.name}:", metric, side.board.metrics)
+    found = compare_sides(left, right, only, metrics)
+    if not found.differences:
+        raise NothingMatched(f"no row of {first} with a number has its like in {second}")
+    return found
+
+
+def publish(suite: str, results: Path, to: Path, incomplete: bool = False) -> "Published":
+    """Copy a suite's folder without its cells to `to`/SUITE; `suite` is a folder, or a name in `results`."""
+    from vaebench.reporting.publish import publish as publish_folder
+
+    folder = SuiteFolder(Path(suite))
+    return publish_folder(folder if folder.lock.exists() else ResultsFolder(results).suite(suite), to, incomplete)
+
+
+def gate(
+    path: Path, baseline: Path, least: float | Mapping[str, float] = 0.0, metrics: Sequence[str] | None = None
+) -> "Gate":
+    """What a suite's present numbers have lost or gained since a baseline.
+
+    `least` is the difference that does not matter yet: of every metric, or by metric, family, and `*` for the others.
+    """
+    from vaebench.reporting.baseline import baseline_file, present, read_baseline
+    from vaebench.reporting.gate import gate as judge
+
+    effects = _minimum_effects(least)
+    folder, suite, _ = opened(path)
+    _refuse_own_leaderboard(folder, baseline_file(baseline))
+    kept = read_baseline(baseline)
+    for metric in metrics or ():
+        families = dict.fromkeys(name.partition(".")[0] for name in kept.board.metrics)
+        _known(f"metric in {kept.name}:", metric, dict.fromkeys((*families, *kept.board.metrics)))
+    return judge(kept, present(suite, ResultsFolder(path.parent)), effects, metrics)
+
+
+def update_baseline(path: Path, baseline: Path) -> "Updated":
+    """Let a suite's present numbers be the baseline, in place of what was one before."""
+    from vaebench.reporting.baseline import baseline_file, present, update
+
+    folder, suite, _ = opened(path)
+    _refuse_own_leaderboard(folder, baseline_file(baseline))
+    return update(baseline, present(suite, ResultsFolder(path.parent)))
+
+
+def _refuse_own_leaderboard(folder: SuiteFolder, baseline: Path) -> None:
+    if baseline.resolve() == folder.leaderboard.resolve():
+        raise StoreError(f"{baseline}: is the suite's own, which every run writes anew; keep a baseline elsewhere")
+
+
+def parsed_effects(texts: Sequence[str]) -> dict[str, float]:
+    """Of `0.1`, for every metric that is not named, and `elbo=0.5`."""
+    found = {}
+    for text in texts:
+        metric, _, size = text.rpartition("=")
+        try:
+            found[metric or "*"] = float(size)
+        except ValueError:
+            raise UnknownName(f"--min-effect {text}: must be a size such as 0.1, or METRIC=SIZE") from None
+    return found
+
+
+def _minimum_effects(least: float | Mapping[str, float]) -> "MinimumEffects":
+    from vaebench.reporting.gate import MinimumEffects
+
+    catalog, by_metric = load_catalog(), dict(least) if isinstance(least, Mapping) else {"*": least}
+    for metric, size in by_metric.items():
+        _known("metric", metric, dict.fromkeys(("*", *catalog.metrics, *catalog.columns)))
+        if not 0 <= size < math.inf:
+            raise UnknownName(f"the minimum effect of {metric} must be 0 or more, is {size}")
+    return MinimumEffects(by_metric.pop("*", 0.0), by_metric)
+
+
+def merge(into: Path, sources: Sequence[Path], newer: bool = False) -> "Merged":
+    """Bring the cells and suites of several results folders into one."""
+    from vaebench.store.merge import merge as merge_folders
+
+    return merge_folders(ResultsFolder(into), [ResultsFolder(source) for source in sources], newer)
+
+
+def export(path: Path, to: Path, table: str = "leaderboard") -> Path:
+    """Write a table of a suite's folder in the format that the ending of `to` names."""
+    from vaebench.reporting.dictionary import TABLES
+    from vaebench.reporting.export import export as export_table
+
+    _known("table", table, TABLES)
+    return export_table(SuiteFolder(path), to, table)
+
+
+SCHEMAS = ("suite", "leaderboard", "runs", "contrasts")
+
+
+def schema(name: str = "suite") -> dict[str, Any]:
+    """JSON Schema of a suite file, or of a row of a table."""
+    _known("schema", name, SCHEMAS)
+    if name == "suite":
+        from vaebench.suite.json_schema import suite_schema
+
+        return suite_schema()
+    from vaebench.reporting.dictionary import json_schema
+
+    return json_schema(name)
 
 
 @dataclass(frozen=True)
@@ -227,47 +363,77 @@ def _state_of(cell: Mapping[str, Any], planned: Mapping[str, Any], results: Resu
     return ("failed", failed[0]) if failed else ("done", "")
 
 
+USUAL = ("elbo", "log_likelihood", "kl")
+"""Metrics that an evaluation has unless it is asked for others."""
+
+
 def evaluate(
-    model: "LatentVariableModel",
+    model: "LatentVariableModel | ConditionalModel",
     dataset: str,
-    metrics: str | Sequence[str] = ("elbo", "log_likelihood", "kl"),
+    metrics: question.Metrics = USUAL,
     seed: int = 0,
     budget: str = "quick",
     data_root: Path | None = None,
-) -> dict[str, "MetricValue"]:
-    """What a suite would report of `model` on a data set view such as `mnist/binary`: column → value.
+    device: str | None = None,
+    on_metric: Callable[[str], None] = lambda metric: None,
+) -> "Evaluation":
+    """What a suite would report of `model` on a data set view such as `mnist/binary`: metric → value, as a table.
 
-    `model` keeps the contract of vaebench.models.contract, whoever trained it.
+    `model` keeps the contract of vaebench.models.contract, whoever trained it. `metrics` may change the budget as a
+    suite's may: ["elbo", {"log_likelihood": {"samples": 5000}}]. `device` None: where the model lies.
     """
+    from vaebench.engines.work import choose_device
     from vaebench.metrics.evaluation import evaluate_model
-    from vaebench.store.record import MetricRequest
-    from vaebench.suite.expansion import not_applicable
+    from vaebench.reporting.evaluation import Evaluation
 
-    catalog = load_catalog()
-    metrics = [metrics] if isinstance(metrics, str) else metrics
-    for kind, name, valid in (("data set view", dataset, catalog.sources), ("budget", budget, catalog.budgets)):
-        _known(kind, name, valid)
-    families = []
-    for metric in metrics:
-        _known("metric", metric, tuple(dict.fromkeys((*catalog.metrics, *catalog.columns))))
-        reason = not_applicable(metric, None, dataset)
-        if reason is not None:
-            raise UnknownName(f"{metric}: {reason}")
-        families.append(catalog.metric_of(metric).name)
-    requests = [
-        MetricRequest(
-            name, {} if catalog.metrics[name].cost else {**catalog.budgets[budget][name], "split": "test", "seed": seed}
-        )
-        for name in dict.fromkeys(families)
-    ]
-    values = evaluate_model(model, dataset, requests, _root(data_root))
-    return {value.metric: value for value in values}
+    requests = _asked(dataset, metrics, seed, budget, device)
+    movable = device is not None and (device != "auto" or hasattr(model, "to"))
+    where = choose_device(device) if device is not None and movable else None
+    return Evaluation(evaluate_model(model, dataset, requests, _root(data_root), where, on_metric))
+
+
+def evaluate_reference(
+    reference: str,
+    dataset: str,
+    metrics: question.Metrics = USUAL,
+    state: Path | None = None,
+    seed: int = 0,
+    budget: str = "quick",
+    data_root: Path | None = None,
+    device: str = "auto",
+    on_metric: Callable[[str], None] = lambda metric: None,
+) -> "Evaluation":
+    """The same of what `module:factory` or `path/to/file.py:factory` makes, filled from a safetensors file."""
+    from vaebench.models import foreign
+
+    _asked(dataset, metrics, seed, budget, device, foreign.mistakes(reference, state))
+    model = foreign.load(reference, state, seed)
+    return evaluate(model, dataset, metrics, seed, budget, data_root, device, on_metric)
+
+
+def _asked(
+    dataset: str, metrics: question.Metrics, seed: int, budget: str, device: str | None, mistakes: Sequence[str] = ()
+) -> "list[MetricRequest]":
+    """The requests; raises UnknownName with a line for each mistake, those that are known already among them."""
+    findings = Findings("evaluate", {})
+    for mistake in mistakes:
+        findings.add(("model",), mistake)
+    try:
+        check_device(device or "auto")
+    except UnknownName as unknown:
+        findings.add(("device",), str(unknown))
+    requests = question.requests(dataset, metrics, seed, budget, findings)
+    try:
+        findings.raise_if_any()
+    except SuiteError as error:
+        raise UnknownName(str(error)) from None
+    return requests
 
 
 LISTED: dict[str, Callable[[], Mapping[str, str]]] = {
     "variants": lambda: {name: entry.mapping["title"] for name, entry in load_catalog().variants.items()},
     "datasets": lambda: {name: entry.title for name, entry in load_catalog().datasets.items()},
-    "metrics": lambda: {name: entry.title for name, entry in load_catalog().metrics.items()},
+    "metrics": lambda: _metric_titles(),
     "recipes": lambda: load_catalog().recipe_titles,
     "suites": lambda: _suite_titles(),
 }
@@ -280,19 +446,34 @@ def listing(kind: str) -> Mapping[str, str]:
 
 
 def describe(name: str) -> list[dict[str, Any]]:
-    """Everything in the catalog that has this name."""
+    """Everything in the catalog that has this name; of one of a metric's numbers, the metric."""
     from vaebench.catalog import describe as descriptions
 
-    found = descriptions.describe(load_catalog(), name)
+    catalog = load_catalog()
+    if name in catalog.columns:
+        name = catalog.metric_of(name).name
+    found = descriptions.describe(catalog, name)
     if not found:
-        _known("such thing:", name, descriptions.names(load_catalog()))
-    return [_card(name) if entry["what"] == "variant" else entry for entry in found]
+        _known("such thing:", name, descriptions.names(catalog))
+    return [_card(entry) for entry in found]
 
 
-def _card(name: str) -> dict[str, Any]:
-    from vaebench.reporting import catalogue_page
+def _card(entry: dict[str, Any]) -> dict[str, Any]:
+    """What the documentation's page says of it; what the catalog says, where there is no such page."""
+    if entry["what"] == "variant":
+        from vaebench.reporting.catalogue_page import content
+    elif entry["what"] == "metric":
+        from vaebench.reporting.metrics_page import content
+    else:
+        return entry
+    return {"what": entry["what"], "name": entry["name"], **content(entry["name"])}
 
-    return {"what": "variant", "name": name, **catalogue_page.content(name)}
+
+def _metric_titles() -> dict[str, str]:
+    """Title of each family, and the numbers behind its dot."""
+    metrics = load_catalog().metrics.values()
+    parts = {metric.name: ", ".join(f".{part}" for part in metric.parts) for metric in metrics}
+    return {metric.name: metric.title + (f" ({parts[metric.name]})" if metric.parts else "") for metric in metrics}
 
 
 def _suite_titles() -> dict[str, str]:

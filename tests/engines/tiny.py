@@ -28,6 +28,11 @@ TINY: dict[str, Any] = {
 }
 
 
+def families(record: Record) -> list[str]:
+    """The metrics that a record answers."""
+    return sorted({answer.family for answer in record.metrics})
+
+
 def tiny(**changes: Any) -> Suite:
     return load_suite_mapping({**TINY, **changes})
 

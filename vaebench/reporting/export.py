@@ -23,8 +23,12 @@ COMMANDS = """
 alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega
 Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega neq leq geq infty cdot times
 """
-SIGNS = dict(zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ≠≤≥∞·×", COMMANDS.split(), strict=True))
-"""Sign → LaTeX's command for it."""
+SIGNS = {
+    **dict(zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ≠≤≥∞·×", (f"\\{name}" for name in COMMANDS.split()), strict=True)),
+    "²": "^2",
+    "³": "^3",
+}
+"""Sign → what it is in LaTeX's mathematics."""
 
 
 def export(folder: SuiteFolder, to: Path, name: str = "leaderboard") -> Path:
@@ -96,7 +100,7 @@ def _latex(found: pd.DataFrame, table: Table, to: Path) -> None:
 
 def latin(text: str) -> str:
     r"""Greek letters and signs as LaTeX's own commands, so that any engine sets them: σ becomes $\sigma$."""
-    return "".join(f"$\\{SIGNS[sign]}$" if sign in SIGNS else sign for sign in text)
+    return "".join(f"${SIGNS[sign]}$" if sign in SIGNS else sign for sign in text)
 
 
 def _readable(found: pd.DataFrame, table: Table) -> tuple[list[str], list[list[str]], tuple[int, ...]]:

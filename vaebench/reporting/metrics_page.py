@@ -63,8 +63,8 @@ def restrictions(metric: Metric) -> list[str]:
         "Of a model that is given the label it is another quantity, and never ranks with that of one that is not.": (
             metric.likelihood
         ),
-        "On grey pixels it is a density, which has no bound and is never ranked; the floor of σ (sigma_floor) is part "
-        "of its protocol.": metric.density and metric.unit == "nats",
+        "On grey pixels it is made of densities, which have no bound, and is never ranked; the floor of σ "
+        "(sigma_floor) is part of its protocol.": metric.density and metric.unit == "nats",
         "Looks at generated images, so the variant's way to generate (generation_prior, generation_around) is part of "
         "its protocol.": metric.generates,
         "A cost: it is counted, has no protocol, and enters no contrast.": metric.cost,

@@ -37,9 +37,9 @@ class MetricValue:
     """Monte Carlo standard error at fixed images; None where it cannot be estimated."""
     note: str = ""
     """Why there is no number, or what must be known to read it."""
-    fingerprint: str = ""
+    fingerprint: str = field(default="", repr=False)
     """Hash of the evaluator's source."""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict, repr=False)
     """What has no column of its own: KL per latent, effective sample size."""
 
     @property
