@@ -267,8 +267,11 @@ def print_lines(console: Console, lines: Iterable[str]) -> None:
 
 
 def print_merged(console: Console, merged: "Merged", into: Path) -> None:
+    from vaebench.reporting.text import counted
+
     print_lines(console, [*merged.conflicts, *(f"skipped: {line}" for line in merged.skipped)])
-    say(console, f"{into}: {merged.copied} cells copied, {merged.joined} completed, {merged.same} there already")
+    copied = counted(merged.copied, "cell")
+    say(console, f"{into}: {copied} copied, {merged.joined} completed, {merged.same} there already")
     for suite in merged.suites:
         say(console, f"next: vaebench report {into / suite}")
 

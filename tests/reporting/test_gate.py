@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import typer
+from ruamel.yaml import YAML
 from scipy import stats
 
 from tests.reporting.fabrication import CENTRES, SOURCES, TINY, done, fabricate, failed, plausible
@@ -472,3 +474,15 @@ def test_python_users_gate_with_sizes_by_metric(tmp_path, kept):
     folder = tmp_path / "now" / "tiny"
     assert not project.gate(folder, kept).passed
     assert project.gate(folder, kept, {"*": 0.1, "bits_per_dim": 1.0}).passed
+
+
+def test_the_example_workflow_is_yaml_whose_commands_exist():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "gates.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    steps = YAML(typ="safe").load(example)["jobs"]["gate"]["steps"]
+    commands = [step["run"].split() for step in steps if step.get("run", "").startswith("vaebench ")]
+    assert [command[1] for command in commands] == ["run", "gate"]
+    known = typer.main.get_command(cli.app).commands
+    for command in commands:
+        options = {name for parameter in known[command[1]].params for name in parameter.opts}
+        assert {word for word in command if word.startswith("--")} <= options

@@ -37,6 +37,7 @@ class Made(nn.Module):
     def __init__(self, latent: int, hidden: Sequence[int], context: nn.Module | None) -> None:
         super().__init__()
         degrees = [torch.arange(1, latent + 1), *(torch.arange(width) % latent for width in hidden)]
+        self.degrees = degrees
         self.context = context
         self.layers = nn.ModuleList(
             MaskedLinear(later[:, None] >= earlier) for earlier, later in itertools.pairwise(degrees)
@@ -59,6 +60,38 @@ class Made(nn.Module):
         shift, gate = self.out(y).chunk(2, dim=-1)
         return shift, gate
 
+    def solve(self, after: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(y, s) with sigmoid(s) ⊙ y + (1 − sigmoid(s)) ⊙ m = y', one dimension after the other.
+
+        m_d and s_d need y_1 … y_{d−1} only, and a unit of degree k is computed as soon as y_k is found, so that all of
+        it takes the products of one pass. Units stand in the order of their degrees, which puts what is known first.
+        """
+        after = after.movedim(-1, 0)
+        seen = None if seen is None else seen.movedim(-1, 0)
+        order = [degree.argsort(stable=True) for degree in self.degrees]
+        known = [after[:0] for _ in self.degrees]
+        gates = []
+        for dimension in range(len(after)):
+            for number, layer in enumerate(self.layers):
+                new = (self.degrees[number + 1] == dimension).nonzero().squeeze(-1)
+                unit = _affine(layer, new, order[number], known[number])  # type: ignore[arg-type]
+                if number == 0 and seen is not None:
+                    unit = unit + seen[new].reshape(len(new), *(1,) * (after.dim() - seen.dim()), *seen.shape[1:])
+                known[number + 1] = torch.cat([known[number + 1], nn.functional.elu(unit)])
+            outputs = torch.tensor([dimension, dimension + len(after)])
+            shift, gate = _affine(self.out, outputs, order[-1], known[-1])
+            solved = (after[dimension] - torch.sigmoid(-gate) * shift) * (1.0 + torch.exp(-gate))
+            known[0] = torch.cat([known[0], solved.unsqueeze(0)])
+            gates.append(gate)
+        return known[0].movedim(0, -1), torch.stack(gates, dim=-1)
+
+
+def _affine(layer: MaskedLinear, outputs: Tensor, order: Tensor, known: Tensor) -> Tensor:
+    """Some outputs of a layer from those inputs, in their order, that are known; (input, …) → (output, …)"""
+    weight = layer.weight[outputs][:, order[: len(known)]]
+    bias = layer.bias[outputs].reshape(-1, *(1,) * (known.dim() - 1))
+    return torch.einsum("oi,i...->o...", weight, known) + bias
+
 
 class Step(NamedTuple):
     """y' = g ⊙ y + (1 − g) ⊙ m with g = sigmoid(s), (m, s) = made(y, context); ln |∂y'/∂y| = Σ_d ln g_d."""
@@ -73,21 +106,16 @@ class Step(NamedTuple):
         return kept * y + (1.0 - kept) * shift, logsigmoid(gate).sum(-1)
 
     def inverse(self, after: Tensor) -> tuple[Tensor, Tensor]:
-        """(y, ln |∂y'/∂y|), one dimension after the other: y_d needs y_1 … y_{d−1}."""
-        y = torch.zeros_like(after)
-        dimensions = torch.arange(after.shape[-1], device=after.device)
-        for dimension in range(after.shape[-1]):
-            shift, gate = self.made(y, self.seen)
-            solved = (after - torch.sigmoid(-gate) * shift) * (1.0 + torch.exp(-gate))
-            y = torch.where(dimensions == dimension, solved, y)
-        return y, logsigmoid(self.made(y, self.seen)[1]).sum(-1)
+        """(y, ln |∂y'/∂y|)"""
+        y, gate = self.made.solve(after, self.seen)
+        return y, logsigmoid(gate).sum(-1)
 
 
 class InverseAutoregressive(Drawn):
     """The distribution of z. Between steps the order of the latents is reversed.
 
     ln q(z|x) = ln N(y_0; μ, σ²) − Σ_t ln |∂y_t/∂y_{t−1}|. It remembers its last draw: the density of that costs no
-    pass; any other z is inverted, which takes one pass for each latent and step.
+    pass; any other z is inverted. Where that leads beyond the largest number, the density is 0.
     """
 
     def __init__(self, base: DiagonalNormal, steps: Sequence[Step]) -> None:
@@ -121,7 +149,8 @@ class InverseAutoregressive(Drawn):
         if self._last is not None and value is self._last[0]:
             return self._last[1]
         start, log_determinant = self._inverted(value)
-        return self.base.log_prob(start) - log_determinant
+        log_density = self.base.log_prob(start) - log_determinant
+        return torch.where(start.isfinite().all(-1), log_density, -torch.inf)
 
     def _inverted(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """(y_0, Σ_t ln |∂y_t/∂y_{t−1}|)"""
