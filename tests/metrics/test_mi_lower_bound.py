@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Independent, Laplace, Normal
+from torch.distributions import Independent, Laplace
 
 from tests.metrics.test_mutual_information import (
     CATEGORIES,
@@ -25,7 +25,6 @@ from tests.metrics.test_mutual_information import (
 from vaebench.data.dataset import Dataset, Split
 from vaebench.data.source import Source
 from vaebench.metrics import mi_lower_bound
-from vaebench.metrics.answer import NotApplicable
 from vaebench.metrics.evaluation import evaluate
 from vaebench.metrics.mi_lower_bound import Entropy, bound, entropy_of, entropy_of_aggregate
 from vaebench.metrics.reader import Lesson
@@ -99,7 +98,7 @@ def test_with_a_full_covariance_the_generative_bound_closes_to_two_per_cent(shru
 
 
 def test_a_diagonal_covariance_loses_what_it_cannot_say(shrunk):
-    """The best diagonal Q has the posterior's variances S_uu: H(z) − ½ Σ_u ln 2πe S_uu, below I by the posterior's TC."""
+    """The best diagonal Q has the posterior's variances S_uu: H(z) − ½ Σ_u ln 2πe S_uu, I less the posterior's TC."""
     subject, closed = shrunk
     variances = subject.model.posterior(subject.source.images("test")[:1]).covariance_matrix[0].diagonal()
     best = -0.5 * float(variances.log().sum())
@@ -111,7 +110,7 @@ def test_a_diagonal_covariance_loses_what_it_cannot_say(shrunk):
 
 def test_an_encoder_near_the_exact_posterior_has_nearly_the_models_information(shrunk, with_full_covariance):
     """q(z) is then nearly p(z), and its entropy, seen on 1000 images, a little lower, never higher."""
-    subject, closed = shrunk
+    _, closed = shrunk
     answer = with_full_covariance["encoder"]
     assert closed - 0.3 < answer.value < closed + 3 * answer.stderr
 
