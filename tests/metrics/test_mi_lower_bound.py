@@ -158,7 +158,7 @@ def test_a_constant_code_has_no_information_and_the_priors_entropy_claims_all():
 
 def test_a_joint_code_has_the_information_of_both_parts():
     """A category shown plainly on pixels of its own beside a linear-Gaussian code: I = ln K + ½ ln |I + WᵀW/σ²|."""
-    weights = torch.block_diag(0.4 * numbers(20, LATENTS, seed=4), torch.eye(CATEGORIES).double())
+    weights = torch.block_diag(0.25 * numbers(20, LATENTS, seed=4), 2 * torch.eye(CATEGORIES).double())
     sigma = 0.3
     prior = GaussianAndOneHot(NORMAL, UNIFORM)
     subject = Subject(Decoded(lambda i: GaussianAndOneHot(*_joint(i)), prior, weights, sigma), source_of(IMAGES))

@@ -31,8 +31,6 @@ COSTLY_DRAWS = 200
 """Codes whose density is asked where each costs a pass through a network for every image."""
 NEAR_CAP = 0.5
 """Nats below ln N from where on what is seen of the mixture says more about N than about the model."""
-AT_CAP = "at cap"
-"""What a note says where that is so: reports compare no such value."""
 
 
 class Components(ABC):

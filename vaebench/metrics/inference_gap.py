@@ -2,6 +2,7 @@
 (Cremer, Li & Duvenaud 2018)."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from vaebench.metrics.answer import Answer, NotApplicable, average
 from vaebench.metrics.code_parts import code_parts, decoded_per_code, log_joint_of_category
 from vaebench.metrics.draws import from_noise_form, stream_of
 from vaebench.metrics.importance import FEW_EFFECTIVE
-from vaebench.metrics.refined import Parameters, Terms, ascended, family, terms, with_best_category
+from vaebench.metrics.refined import Parameters, Terms, ascended, best_logits, family, terms
 from vaebench.metrics.subject import Block, Images, Subject
 from vaebench.models.contract import LatentVariableModel
 from vaebench.models.distributions import DiagonalNormal, FromNoise
@@ -73,10 +74,12 @@ def _gaps(block: Block, prior: Distribution, spread_is_free: bool, protocol: dic
     def noise(purpose: str, first: int, count: int) -> Tensor:
         return streams.normal(stream_of(keys, purpose), first, count, of.continuous.noise_size, x.dtype)
 
-    def all_terms(parameters: Parameters, purpose: str) -> Terms:
+    def noises(purpose: str) -> Iterator[Tensor]:
         step = max(1, rows // len(x))
-        counts = ((first, min(step, samples - first)) for first in range(0, samples, step))
-        parts = [terms(model, prior, x, of, parameters, noise(purpose, *count)) for count in counts]
+        return (noise(purpose, first, min(step, samples - first)) for first in range(0, samples, step))
+
+    def all_terms(parameters: Parameters, purpose: str) -> Terms:
+        parts = [terms(model, prior, x, of, parameters, part) for part in noises(purpose)]
         return Terms(*(torch.cat(part).double() for part in zip(*parts, strict=True)))
 
     start = of.start(x)
@@ -88,7 +91,9 @@ def _gaps(block: Block, prior: Distribution, spread_is_free: bool, protocol: dic
         protocol["steps"],
         protocol["learning_rate"],
     )
-    end = with_best_category(model, prior, x, of, end, noise("category", 0, draws))
+    if of.category is not None:
+        logits = [best_logits(model, prior, x, of, end, part) for part in noises("category")]
+        end = {**end, "logits": torch.cat(logits).mean(0)}
     better = all_terms(end, "selection").bound.mean(0) > all_terms(start, "selection").bound.mean(0)
     best = {name: torch.where(better.unsqueeze(-1), end[name], value) for name, value in start.items()}
     refined, amortised = all_terms(best, "evaluation"), all_terms(start, "evaluation").bound

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaebench.data import streams
-from vaebench.metrics.aggregate import AT_CAP, COSTLY_DRAWS, aggregate_of, is_at_cap
+from vaebench.metrics.aggregate import COSTLY_DRAWS, aggregate_of, is_at_cap
 from vaebench.metrics.answer import Answer, NotApplicable
 from vaebench.metrics.code_parts import code_parts
 from vaebench.metrics.draws import draw, stream_of
@@ -21,6 +21,7 @@ from vaebench.metrics.fitted_mixture import categories_of
 from vaebench.metrics.generation import by_part
 from vaebench.metrics.reader import Lesson, Pairs, taught
 from vaebench.metrics.subject import Images, Subject
+from vaebench.store.record import AT_CAP
 
 
 class Entropy(NamedTuple):

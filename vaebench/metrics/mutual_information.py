@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from vaebench.metrics.aggregate import AT_CAP, COSTLY_DRAWS, Aggregate, is_at_cap, pairs_at_once
+from vaebench.metrics.aggregate import COSTLY_DRAWS, Aggregate, is_at_cap, pairs_at_once
 from vaebench.metrics.answer import Answer, NotApplicable, average, mean_and_variance
 from vaebench.metrics.categories import information
 from vaebench.metrics.draws import draw
 from vaebench.metrics.subject import Subject
 from vaebench.models.mixed import GaussianAndOneHot, OneHot
+from vaebench.store.record import AT_CAP
 
 
 class Codes(NamedTuple):

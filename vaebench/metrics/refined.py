@@ -104,15 +104,16 @@ def terms(
     return Terms((log_category.exp() * (log_joint - log_category)).sum(0) + log_ratio, log_weight)
 
 
-def with_best_category(
+def best_logits(
     model: LatentVariableModel, prior: Distribution, x: Tensor, of: Family, parameters: Parameters, noise: Tensor
-) -> Parameters:
-    """The q(c) ∝ exp E_q(z)[ln p(x, z, c)], which no other exceeds beside this q(z); its gradient vanishes long before
-    it is reached where a category is all but certain. Without a category: the same parameters."""
-    if of.category is None:
-        return parameters
+) -> Tensor:
+    """E_q(z)[ln p(x, z, c)] less what does not depend on c, at each draw: beside this q(z) no q(c) exceeds the one of
+    their mean. Where a category is all but certain, its gradient vanishes long before that is reached.
+
+    (draw, image, category)
+    """
     z, _ = of.draw(parameters, noise)
-    return {**parameters, "logits": log_joint_by_category(model, code_parts(prior)[1], z, x).mean(1).mT}
+    return log_joint_by_category(model, code_parts(prior)[1], z, x).movedim(0, -1)
 
 
 def ascended(

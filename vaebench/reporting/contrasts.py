@@ -88,7 +88,7 @@ def contrasts_table(suite: Suite, runs: pd.DataFrame) -> pd.DataFrame:
 
 def contrast_tests(suite: Suite, runs: pd.DataFrame) -> list[PairedTest]:
     """Every comparison of a suite, in the order of its contrasts, data sets and metrics."""
-    values = values_by_seed(runs)
+    values = values_by_seed(runs, capped=False)
     return [
         test
         for contrast in suite.contrasts

@@ -154,7 +154,7 @@ class _Summary:
     values: dict[str, dict[int, float]]
     """Metric → seed → value, of cells that are done."""
     displayed: dict[str, dict[int, float]]
-    """The same with stale values, which are shown and never ranked."""
+    """The same with stale values and those at a cap, which are shown and never ranked."""
 
     @property
     def ranking(self) -> tuple[str, ...]:
@@ -189,7 +189,7 @@ class _Summary:
 
 def _summaries(suite: Suite, runs: pd.DataFrame, metrics: Iterable[str]) -> list[_Summary]:
     variants = {variant.name: variant for variant in suite.variants}
-    done, displayed = values_by_seed(runs), values_by_seed(runs, (DONE, STALE))
+    done, displayed = values_by_seed(runs, capped=False), values_by_seed(runs, (DONE, STALE))
     complete = _complete_cells(runs)
     return [
         _Summary(

@@ -25,7 +25,7 @@ from vaebench.reporting.content import (
     separated,
 )
 from vaebench.reporting.contrasts import PairedTest, contrast_tests, differing_parts
-from vaebench.reporting.runs import NOT_APPLICABLE, RowKey
+from vaebench.reporting.runs import NOT_APPLICABLE, at_cap, RowKey
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import ABSENT, absent, half_width, number, probability, setting, to_the_place_of
 from vaebench.suite.suite import Contrast, Suite
@@ -93,7 +93,7 @@ def questions(suite: Suite, runs: pd.DataFrame, contrasts: pd.DataFrame) -> list
     """The contrasts of a suite in its order, with their rows of contrasts.csv put into words."""
     tests = contrast_tests(suite, runs)
     pairs = list(zip(tests, each_row(contrasts), strict=True))
-    facts = _Facts(_not_applicable_reasons(runs), collapsed(runs))
+    facts = _Facts(_incomparable_reasons(runs), collapsed(runs))
     found = []
     for contrast in suite.contrasts:
         mine = [(test, row) for test, row in pairs if test.contrast is contrast]
@@ -145,8 +145,8 @@ def verdicts(asked: Iterable[Question]) -> Table:
 class _Facts:
     """What the runs say that contrasts.csv does not."""
 
-    not_applicable: dict[tuple[str, str, str, str], str]
-    """Data set, view, variant and metric → why the metric does not apply."""
+    incomparable: dict[tuple[str, str, str, str], str]
+    """Data set, view, variant and metric → why it has no number, or none that is compared."""
     collapsed: dict[RowKey, str]
 
 
@@ -177,7 +177,7 @@ def _answer(test: PairedTest, row: Any, facts: _Facts) -> Answer:
         effect="" if absent(row.effect_sd) else number(abs(row.effect_sd), 2),
         detectable="" if absent(row.detectable) or row.detectable == 0 else number(row.detectable, 2),
         seeds=row.seeds,
-        reason=_reason(test, row, facts.not_applicable),
+        reason=_reason(test, row, facts.incomparable),
         collapsed=_collapsed_sides(test, facts.collapsed),
     )
 
@@ -212,8 +212,8 @@ def _reason(test: PairedTest, row: Any, reasons: dict[tuple[str, str, str, str],
     return f"{count} a number on both sides, {statistics.SEEDS_FOR_VERDICT} are needed"
 
 
-def _not_applicable_reasons(runs: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:
-    rows = (row for row in each_row(runs) if row.status == NOT_APPLICABLE)
+def _incomparable_reasons(runs: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:
+    rows = (row for row in each_row(runs) if row.status == NOT_APPLICABLE or at_cap(row))
     return {(row.dataset, row.view, row.variant, row.metric): row.note for row in rows}
 
 

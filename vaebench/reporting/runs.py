@@ -14,7 +14,7 @@ from vaebench.reporting import dictionary
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import note
 from vaebench.store.folders import ResultsFolder
-from vaebench.store.record import Failure, MetricRequest, MetricValue, Record
+from vaebench.store.record import AT_CAP, Failure, MetricRequest, MetricValue, Record
 from vaebench.suite.expansion import Planned, expand, not_applicable, requests
 from vaebench.suite.suite import Suite, Variant
 
@@ -104,15 +104,25 @@ def protocol_text(request: MetricRequest) -> str:
     )
 
 
-def values_by_seed(runs: pd.DataFrame, statuses: Iterable[str] = (DONE,)) -> dict[RowKey, dict[str, dict[int, float]]]:
-    """Row → metric → seed → value, of the runs with one of `statuses`; every planned row is there, if only empty."""
+def values_by_seed(
+    runs: pd.DataFrame, statuses: Iterable[str] = (DONE,), capped: bool = True
+) -> dict[RowKey, dict[str, dict[int, float]]]:
+    """Row → metric → seed → value, of the runs with one of `statuses`; every planned row is there, if only empty.
+
+    Values at the cap of their evaluator are left out unless `capped`: they are shown and compared with nothing.
+    """
     kept = set(statuses)
     found: dict[RowKey, dict[str, dict[int, float]]] = {}
     for run in each_row(runs):
         row = found.setdefault((run.dataset, run.view, run.variant), {})
-        if run.status in kept and not math.isnan(run.value):
+        if run.status in kept and not math.isnan(run.value) and (capped or not at_cap(run)):
             row.setdefault(run.metric, {})[run.seed] = run.value
     return found
+
+
+def at_cap(run: Any) -> bool:
+    """Whether a run's value shows the limit of its evaluator."""
+    return run.status in (DONE, STALE) and AT_CAP in run.note
 
 
 @dataclass(frozen=True)

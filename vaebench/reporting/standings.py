@@ -13,10 +13,11 @@ from vaebench.reporting.collapse import collapsed, with_badge
 from vaebench.reporting.content import Cell, Code, Column, Phrase, Row, Table, badge, plain, separated
 from vaebench.reporting.incidents import seeds_text
 from vaebench.reporting.method import DIRECTIONS
-from vaebench.reporting.runs import FAILED, MISSING, NOT_APPLICABLE, STALE, RowKey, wanted_columns
+from vaebench.reporting.runs import DONE, FAILED, MISSING, NOT_APPLICABLE, STALE, RowKey, at_cap, wanted_columns
 from vaebench.reporting.sections import Section, sections, shown, with_direction
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import ABSENT, absent
+from vaebench.store.record import AT_CAP
 from vaebench.suite.suite import Suite
 
 WIDEST = 6
@@ -78,7 +79,7 @@ class _Facts:
     """What the runs say about rows and metrics."""
 
     gaps: dict[RowKey, str]
-    """Row → `failed: seeds 1, 3; stale: seed 4`, for the rows with a cell that is not done."""
+    """Row → `failed: seeds 1, 3; stale: seed 4`, for the rows with a cell that is not done or not comparable."""
     applicable: set[tuple[RowKey, str]]
     """Row and metric, where the metric applies to some of its cells."""
     collapsed: dict[RowKey, str]
@@ -90,7 +91,7 @@ class _Facts:
         asked = (run for run in each_row(runs) if run.status != NOT_APPLICABLE)
         applicable = {((run.dataset, run.view, run.variant), run.metric) for run in asked}
         places = {variant.name: place for place, variant in enumerate(suite.variants, start=1)}
-        return cls(_gaps(runs), applicable, collapsed(runs), places)
+        return cls(_gaps(suite, runs), applicable, collapsed(runs), places)
 
     def number(self, row: dict[str, Any], metric: str) -> Cell:
         """A metric of a row as `mean ± half-width`, sorted by its mean."""
@@ -201,13 +202,15 @@ def _whole(value: Any) -> Cell:
     return Cell(ABSENT) if pd.isna(value) else Cell(str(value), int(value))
 
 
-def _gaps(runs: pd.DataFrame) -> dict[RowKey, str]:
+def _gaps(suite: Suite, runs: pd.DataFrame) -> dict[RowKey, str]:
     worst: dict[RowKey, dict[int, str]] = {}
-    order = [STALE, MISSING, FAILED]
+    order = [AT_CAP, STALE, MISSING, FAILED]
     for run in each_row(runs):
-        if run.status in order:
+        ranks = run.metric == suite.rank_by.get(run.view)
+        status = AT_CAP if ranks and run.status == DONE and at_cap(run) else run.status
+        if status in order:
             seeds = worst.setdefault((run.dataset, run.view, run.variant), {})
-            seeds[run.seed] = max(seeds.get(run.seed, STALE), run.status, key=order.index)
+            seeds[run.seed] = max(seeds.get(run.seed, AT_CAP), status, key=order.index)
     return {key: "; ".join(_by_status(seeds, order)) for key, seeds in worst.items()}
 
 

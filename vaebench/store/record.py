@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from vaebench.store.cell import digest
 
+AT_CAP = "at cap"
+"""In the note of a value: it shows the limit of its evaluator, not the model. It is shown and compared with nothing."""
+
 FailureKind = Literal["diverged", "oom", "timeout", "crash", "error", "damaged"]
 """The last is never written: it stands for a record that could not be read."""
 
