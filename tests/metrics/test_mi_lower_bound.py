@@ -227,6 +227,23 @@ def test_prior_entropies_are_closed_forms_or_means_over_draws():
     assert abs(float(drawn.terms.mean()) - by_quadrature) < 3 * float(drawn.terms.std()) / math.sqrt(20000)
 
 
+def test_a_prior_without_a_closed_form_has_its_entropy_from_draws_of_its_own():
+    """Of which there are more than images: 4000 draws, 12 images. The two encoder forms differ by their entropies."""
+    mixture = EqualMixture(DiagonalNormal(MEANS[:3], SCALES[:3]))
+    model = Decoded(lambda i: FullNormal(MEANS[i], FACTORS[i]), mixture, numbers(5, LATENTS, seed=4), 0.5)
+    subject = Subject(model, source_of(IMAGES))
+    answers = parts_of(subject, HASTY | {"draws": 4000})
+    own = entropy_of(mixture, mixture.from_noise(numbers(4000, LATENTS + 1, seed=5))).terms
+    q = model.posterior(subject.source.images("test"))
+    of_codes = answers["encoder_prior_entropy"].value - float(own.mean())
+    assert of_codes < answers["encoder"].value  # by the entropy of the aggregate
+    error = float(own.std()) * math.sqrt(2 / 4000)
+    again = parts_of(Subject(Decoded(model.posterior_of, NORMAL, model.weights, 0.5), source_of(IMAGES)), HASTY)
+    expected = float(own.mean()) - float(entropy_of(NORMAL, q.mean).terms)
+    moved = answers["encoder_prior_entropy"].value - again["encoder_prior_entropy"].value
+    assert abs(moved - expected) < 4 * error
+
+
 def test_flows_have_their_aggregates_entropy_from_200_draws_of_images_that_q_reads():
     scale = torch.tensor([0.5, 2.0]).double()
 

@@ -57,7 +57,13 @@ def numbers(*shape, seed=0):
 MEANS, SCALES = 1.5 * numbers(IMAGES, LATENTS), (0.5 * numbers(IMAGES, LATENTS, seed=1)).exp()
 FACTORS = torch.diag_embed(SCALES) + 0.7 * numbers(IMAGES, LATENTS, LATENTS, seed=2).tril(-1)
 LOGITS = 2 * numbers(IMAGES, CATEGORIES, seed=3)
-NORMAL = DiagonalNormal(torch.zeros(LATENTS).double(), torch.ones(LATENTS).double())
+
+
+def _normal(latents):
+    return DiagonalNormal(torch.zeros(latents).double(), torch.ones(latents).double())
+
+
+NORMAL = _normal(LATENTS)
 UNIFORM = OneHot(torch.zeros(CATEGORIES).double())
 
 GAUSSIAN = {
@@ -201,6 +207,12 @@ def test_flows_are_inverted_for_every_pair_and_their_marginals_are_not_known(flo
         assert str(answers[part]) == "the flow's marginals have no closed form"
 
 
+def test_a_flow_gives_no_density_where_its_inverse_leaves_all_numbers(flow):
+    q = flow.model.posterior(flow.source.images("test"))
+    far = torch.full((LATENTS,), -1e6, dtype=torch.float64)
+    assert torch.equal(q.log_prob(far), torch.full((IMAGES,), -math.inf, dtype=torch.float64))
+
+
 def test_flows_are_asked_at_200_draws_against_every_image():
     """Of a posterior that ignores the image the information is 0 at every draw, and that of the aggregate is known."""
     scale = torch.tensor([0.5, 2.0]).double()
@@ -208,8 +220,7 @@ def test_flows_are_asked_at_200_draws_against_every_image():
     def posterior_of(i):
         return Independent(torch.distributions.Laplace(torch.zeros(len(i), 2).double(), scale), 1)
 
-    prior = DiagonalNormal(torch.zeros(2).double(), torch.ones(2).double())
-    answers = parts_of(Subject(Table(posterior_of, prior), source_of(500)), {**PROTOCOL, "samples": 1})
+    answers = parts_of(Subject(Table(posterior_of, _normal(2)), source_of(500)), {**PROTOCOL, "samples": 1})
     assert answers[""].value == pytest.approx(0.0, abs=1e-12)
     # KL of Laplace(b) from N(0, 1): b² + ½ ln 2π − 1 − ln 2b
     closed = float((scale.square() + 0.5 * math.log(2 * math.pi) - 1 - (2 * scale).log()).sum())
@@ -240,6 +251,17 @@ def test_on_the_same_draws_the_parts_sum_to_the_monte_carlo_kl(kind, prior):
     else:
         assert str(answers["dimension_kl"]) == "the prior does not factorise"
         assert math.isfinite(answers["total_correlation"].value)
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "full"])
+def test_divergences_are_not_negative_beyond_their_error(kind):
+    """MI ≤ KL, TC ≥ 0, dimension-wise KL ≥ 0, within 3 standard errors and with nothing clipped; MI ≤ ln N exactly."""
+    answers = parts_of(Subject(Table(GAUSSIAN[kind][0], NORMAL), source_of(IMAGES)), {**PROTOCOL, "samples": 60})
+    assert 0 < answers[""].value <= math.log(IMAGES)
+    for part in ("aggregate_kl", "total_correlation", "dimension_kl"):
+        assert answers[part].value > -3 * answers[part].stderr
+    one_latent = Subject(Table(lambda i: DiagonalNormal(MEANS[i, :1], SCALES[i, :1]), _normal(1)), source_of(IMAGES))
+    assert parts_of(one_latent)["total_correlation"].value == pytest.approx(0.0, abs=1e-12)
 
 
 def linear_gaussian(shrunk, images):
@@ -279,12 +301,11 @@ def test_equal_posteriors_carry_no_information_and_the_rest_is_closed_forms():
     """q(z|x) = N(0, Σ) for every x: TC = −½ ln |corr Σ|, dimension-wise KL of N(0, Σ_uu), q(z) = N(0, Σ)."""
     factor = torch.tensor([[0.6, 0.0], [0.9, 0.4]]).double()
     covariance = factor @ factor.T
-    prior = DiagonalNormal(torch.zeros(2).double(), torch.ones(2).double())
 
     def posterior_of(i):
         return FullNormal(torch.zeros(len(i), 2).double(), factor.expand(len(i), 2, 2))
 
-    answers = parts_of(Subject(Table(posterior_of, prior), source_of(400)), {**PROTOCOL, "samples": 8})
+    answers = parts_of(Subject(Table(posterior_of, _normal(2)), source_of(400)), {**PROTOCOL, "samples": 8})
     variances = covariance.diagonal()
     correlation = 0.5 * float(variances.log().sum() - torch.logdet(covariance))
     dimension = 0.5 * float((variances - 1 - variances.log()).sum())

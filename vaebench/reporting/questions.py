@@ -25,7 +25,7 @@ from vaebench.reporting.content import (
     separated,
 )
 from vaebench.reporting.contrasts import PairedTest, contrast_tests, differing_parts
-from vaebench.reporting.runs import NOT_APPLICABLE, at_cap, RowKey
+from vaebench.reporting.runs import NOT_APPLICABLE, RowKey, at_cap
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import ABSENT, absent, half_width, number, probability, setting, to_the_place_of
 from vaebench.suite.suite import Contrast, Suite
