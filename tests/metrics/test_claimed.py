@@ -7,17 +7,20 @@ import torch
 from torch.nn import functional
 
 from tests.compositions import composition
+from tests.metrics.test_mi_lower_bound import coded
 from vaebench.data import streams
 from vaebench.data.dataset import load_dataset
 from vaebench.data.source import Source
-from vaebench.metrics import claimed, elbo, log_likelihood
+from vaebench.metrics import claimed, elbo, log_likelihood, mi_lower_bound
 from vaebench.metrics.answer import NotApplicable
 from vaebench.metrics.claimed import log_density_at_own_sigma, weighted_log_weight
 from vaebench.metrics.draws import draw
 from vaebench.metrics.subject import Subject
 from vaebench.models.composition import Composition
 
-PROTOCOL = {"split": "test", "seed": 0, "samples": 5, "batch": 100}
+READER = {"steps": 8, "batch": 16, "hidden": [32], "learning_rate": 0.01, "q": "diagonal", "images": 1000, "draws": 40}
+PROTOCOL = {"split": "test", "seed": 0, "samples": 5, "batch": 100, "surrogate_images": 1000}
+PROTOCOL |= {f"reader_{name}": value for name, value in READER.items()}
 FLOOR = {"sigma_floor": 1e-3}
 TEMPERATURES = {"temperature": 1.0, "final_temperature": 0.5}
 
@@ -203,3 +206,31 @@ def test_the_evaluation_batch_moves_no_number(grey, numbers):
         if not isinstance(one, NotApplicable):
             assert two.value == pytest.approx(one.value, rel=1e-12)
             assert two.stderr == pytest.approx(one.stderr, rel=1e-8)
+
+
+def test_the_priors_entropy_claims_all_for_codes_that_say_little_or_nothing():
+    """ln 10 both for a constant code, whose I(x; c) is 0, and for q(c) = (.91, .01 × 9), whose I is 0.500 (truth 8)."""
+    thorough = {"reader_steps": 250, "reader_batch": 256, "reader_draws": 4000}
+    for code_of in (lambda i: torch.full_like(i, 3), lambda i: (i - 900).clamp_min(0) // 10):
+        printed = parts_of(coded(code_of), **thorough)["prior_entropy"]
+        assert printed.value == pytest.approx(math.log(10), abs=0.005)
+
+
+def test_the_claim_is_what_the_metric_of_the_same_settings_calls_no_bound(wrong_subject):
+    with torch.no_grad():
+        parts = {
+            answer.part: answer
+            for answer in mi_lower_bound.evaluate(wrong_subject, {"split": "test", "seed": 0, **READER})
+        }
+    printed, named = parts_of(wrong_subject)["prior_entropy"], parts["encoder_prior_entropy"]
+    assert (printed.value, printed.stderr) == (named.value, named.stderr)
+
+
+def test_the_surrogate_is_taken_on_the_images_and_draws_of_the_log_likelihood(wrong_subject):
+    """The bound of its first repetition is log_likelihood on the same subset, so only the formula differs."""
+    few = parts_of(wrong_subject, surrogate_images=100)["surrogate"]
+    with torch.no_grad():
+        (bound, *_) = log_likelihood.evaluate(wrong_subject, {"split": "test", "seed": 0, "samples": 5, "images": 100})
+    assert few.value > bound.value
+    assert few.details["bound"] == pytest.approx(bound.value, abs=0.2)
+    assert few.value - few.details["bound"] < math.log(5)

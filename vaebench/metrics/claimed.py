@@ -1,7 +1,7 @@
 """What popular code would have printed for this very model, beside what evaluators say of it (catalogue, B-evaluation).
 
-None of these numbers is an estimate of what its name promises. All have the sign of `elbo` and `log_likelihood` and are
-taken on their draws, so that the difference from those is what the shortcut adds and nothing else.
+None of these numbers is an estimate of what its name promises. Likelihoods have the sign of `elbo` and `log_likelihood`
+and are taken on their draws, so that the difference from those is what the shortcut adds and nothing else.
 """
 
 import math
@@ -18,6 +18,7 @@ from vaebench.metrics.answer import Answer, NotApplicable, average, average_of_b
 from vaebench.metrics.draws import draw, posterior_mean
 from vaebench.metrics.importance import log_weights
 from vaebench.metrics.kl import analytic_kl, monte_carlo_kl
+from vaebench.metrics.mi_lower_bound import at_the_priors_entropy, read_of_encoder
 from vaebench.metrics.subject import Block, Subject
 from vaebench.models.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from vaebench.models.mixed import category_of
@@ -25,6 +26,9 @@ from vaebench.models.point import NoDensity
 
 REPEATS = 2
 """Popular code prints one repetition. The mean of two has the same expectation, and tells its error."""
+
+READER = "reader_"
+"""Begins the settings of Q in the protocol; the rest of their names is that of `mi_lower_bound`."""
 
 Claim = Callable[[Subject, dict[str, Any]], Answer]
 
@@ -58,7 +62,9 @@ def at_mean(subject: Subject, protocol: dict[str, Any]) -> Answer:
 
 
 def surrogate(subject: Subject, protocol: dict[str, Any]) -> Answer:
-    """1/N Σ_i Σ_k w̃_k ln w_k, w̃_k = w_k/Σ_j w_j: what IWAE code takes the gradient of, printed as the bound."""
+    """1/N Σ_i Σ_k w̃_k ln w_k, w̃_k = w_k/Σ_j w_j: what IWAE code takes the gradient of, printed as the bound. On the
+    images of `log_likelihood`, and with as many draws, so that the two differ in nothing else."""
+    protocol = {**protocol, "images": protocol["surrogate_images"]}
     prior, samples = subject.model.prior(), protocol["samples"]
     values, bounds = [], []
     for block in subject.blocks(subject.images(protocol), samples, "importance", protocol["seed"]):
@@ -128,6 +134,14 @@ def cross_entropy(p: Distribution, x: Tensor) -> Tensor:
     return (torch.nn.functional.softplus(base.logits) - x * base.logits).sum(-1)
 
 
+def prior_entropy(subject: Subject, protocol: dict[str, Any]) -> Answer:
+    """E[ln Q(z|x)] + H(p(z)), z ~ q(z|x_i) and x ~ p(x|z): printed as a bound on the information of the code, but the
+    codes that Q reads have the entropy of q(z), not the prior's (Serdega 2019, eq. 4.8)."""
+    reader = {name.removeprefix(READER): value for name, value in protocol.items() if name.startswith(READER)}
+    reader |= {"split": protocol["split"], "seed": protocol["seed"]}
+    return at_the_priors_entropy(subject, reader, read_of_encoder(subject, reader).lesson)
+
+
 def _at_draws(
     subject: Subject, protocol: dict[str, Any], of_decoded: Callable[[Distribution, Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
@@ -151,4 +165,5 @@ PARTS: dict[str, Claim] = {
     "surrogate": surrogate,
     "batch_sigma": batch_sigma,
     "grey_cross_entropy": grey_cross_entropy,
+    "prior_entropy": prior_entropy,
 }

@@ -34,6 +34,16 @@ class Entropy(NamedTuple):
     note: str = ""
 
 
+class Read(NamedTuple):
+    """What Q has learned of the encoder's codes, and the held-out ones it was scored on."""
+
+    lesson: Lesson
+    z: Tensor
+    """(row, latent)"""
+    places: Tensor
+    """Of their images in the split; (row,)"""
+
+
 def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer | NotApplicable]:
     return by_part(
         {
@@ -54,7 +64,14 @@ def generative(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
 
 
 def of_encoder(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
-    """z ~ q(z|x_i) and x' ~ p(x|z): with the entropy of the aggregate posterior a bound on I(z; x').
+    """z ~ q(z|x_i) and x' ~ p(x|z): with the entropy of the aggregate posterior a bound on I(z; x')."""
+    lesson, z, index = read_of_encoder(subject, protocol)
+    entropy = entropy_of_aggregate(subject, protocol, z, index.to(z.device))
+    return [bound(lesson, entropy, "encoder"), at_the_priors_entropy(subject, protocol, lesson)]
+
+
+def read_of_encoder(subject: Subject, protocol: dict[str, Any]) -> Read:
+    """How well Q reads z ~ q(z|x_i) off x' ~ p(x|z).
 
     Q learns from training images, a batch after the other in an order that their content decides, and is scored on the
     protocol's split.
@@ -75,13 +92,14 @@ def of_encoder(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
         for block in subject.split(split, index).split(subject.rows)
     ]
     lesson = taught(pairs_at, held_out, *_code(subject), protocol)
-    z = torch.cat([pairs.z for pairs in held_out])
+    return Read(lesson, torch.cat([pairs.z for pairs in held_out]), index)
+
+
+def at_the_priors_entropy(subject: Subject, protocol: dict[str, Any], lesson: Lesson) -> Answer:
+    """E[ln Q(z|x)] + H(p(z)) though z is drawn from the encoder."""
     prior = subject.model.prior()
-    others = draw(prior, _row_keys(subject, "prior", seed, protocol["draws"]), 0, 1)[0]
-    return [
-        bound(lesson, entropy_of_aggregate(subject, protocol, z, index.to(z.device)), "encoder"),
-        bound(lesson, entropy_of(prior, others)._replace(shared=None), "encoder_prior_entropy"),
-    ]
+    others = draw(prior, _row_keys(subject, "prior", protocol["seed"], protocol["draws"]), 0, 1)[0]
+    return bound(lesson, entropy_of(prior, others)._replace(shared=None), "encoder_prior_entropy")
 
 
 def bound(lesson: Lesson, entropy: Entropy, part: str) -> Answer:
