@@ -7,7 +7,18 @@ import torch
 from torch.nn import functional
 
 from tests.compositions import composition
-from tests.metrics.test_mi_lower_bound import coded
+from tests.metrics.test_mi_lower_bound import Decoded, coded
+from tests.metrics.test_mutual_information import (
+    CATEGORIES,
+    IMAGES,
+    LATENTS,
+    MEANS,
+    NORMAL,
+    SCALES,
+    UNIFORM,
+    numbers,
+    source_of,
+)
 from vaebench.data import streams
 from vaebench.data.dataset import load_dataset
 from vaebench.data.source import Source
@@ -17,6 +28,8 @@ from vaebench.metrics.claimed import log_density_at_own_sigma, weighted_log_weig
 from vaebench.metrics.draws import draw
 from vaebench.metrics.subject import Subject
 from vaebench.models.composition import Composition
+from vaebench.models.distributions import DiagonalNormal
+from vaebench.models.mixed import GaussianAndOneHot, OneHot
 
 READER = {"steps": 8, "batch": 16, "hidden": [32], "learning_rate": 0.01, "q": "diagonal", "images": 1000, "draws": 40}
 PROTOCOL = {"split": "test", "seed": 0, "samples": 5, "batch": 100, "surrogate_images": 1000}
@@ -234,3 +247,16 @@ def test_the_surrogate_is_taken_on_the_images_and_draws_of_the_log_likelihood(wr
     assert few.value > bound.value
     assert few.details["bound"] == pytest.approx(bound.value, abs=0.2)
     assert few.value - few.details["bound"] < math.log(5)
+
+
+def test_of_a_joint_code_the_claim_is_about_its_category_however_much_the_latents_say():
+    """A constant category beside latents that pixels show: ln K is claimed of a category that says nothing."""
+
+    def posterior_of(i):
+        always = torch.nn.functional.one_hot(torch.zeros_like(i), CATEGORIES).double()
+        return GaussianAndOneHot(DiagonalNormal(MEANS[i], SCALES[i]), OneHot(always.clamp_min(1e-300).log()))
+
+    weights = torch.block_diag(numbers(20, LATENTS, seed=4), 2 * torch.eye(CATEGORIES).double())
+    subject = Subject(Decoded(posterior_of, GaussianAndOneHot(NORMAL, UNIFORM), weights, 0.3), source_of(IMAGES))
+    printed = parts_of(subject, reader_steps=250, reader_batch=256)["prior_entropy"]
+    assert printed.value == pytest.approx(math.log(CATEGORIES), abs=0.005)

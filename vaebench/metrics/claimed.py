@@ -15,6 +15,7 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 
 from vaebench.metrics.answer import Answer, NotApplicable, average, average_of_batches, mean_and_variance
+from vaebench.metrics.code_parts import code_parts
 from vaebench.metrics.draws import draw, posterior_mean
 from vaebench.metrics.importance import log_weights
 from vaebench.metrics.kl import analytic_kl, monte_carlo_kl
@@ -136,10 +137,15 @@ def cross_entropy(p: Distribution, x: Tensor) -> Tensor:
 
 def prior_entropy(subject: Subject, protocol: dict[str, Any]) -> Answer:
     """E[ln Q(z|x)] + H(p(z)), z ~ q(z|x_i) and x ~ p(x|z): printed as a bound on the information of the code, but the
-    codes that Q reads have the entropy of q(z), not the prior's (Serdega 2019, eq. 4.8)."""
+    codes that Q reads have the entropy of q(z), not the prior's (Serdega 2019, eq. 4.8). Of a code with a category the
+    category alone, as that code does."""
     reader = {name.removeprefix(READER): value for name, value in protocol.items() if name.startswith(READER)}
     reader |= {"split": protocol["split"], "seed": protocol["seed"]}
-    return at_the_priors_entropy(subject, reader, read_of_encoder(subject, reader).lesson)
+    latents, category = code_parts(subject.model.prior())
+    if category is None:
+        return at_the_priors_entropy(subject, reader, latents, read_of_encoder(subject, reader).lesson)
+    first = latents.event_shape[0]
+    return at_the_priors_entropy(subject, reader, category, read_of_encoder(subject, reader, first).lesson)
 
 
 def _at_draws(

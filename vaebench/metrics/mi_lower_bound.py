@@ -67,11 +67,11 @@ def of_encoder(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
     """z ~ q(z|x_i) and x' ~ p(x|z): with the entropy of the aggregate posterior a bound on I(z; x')."""
     lesson, z, index = read_of_encoder(subject, protocol)
     entropy = entropy_of_aggregate(subject, protocol, z, index.to(z.device))
-    return [bound(lesson, entropy, "encoder"), at_the_priors_entropy(subject, protocol, lesson)]
+    return [bound(lesson, entropy, "encoder"), at_the_priors_entropy(subject, protocol, subject.model.prior(), lesson)]
 
 
-def read_of_encoder(subject: Subject, protocol: dict[str, Any]) -> Read:
-    """How well Q reads z ~ q(z|x_i) off x' ~ p(x|z).
+def read_of_encoder(subject: Subject, protocol: dict[str, Any], first: int = 0) -> Read:
+    """How well Q reads z ~ q(z|x_i), its latents from `first` on, off x' ~ p(x|z).
 
     Q learns from training images, a batch after the other in an order that their content decides, and is scored on the
     protocol's split.
@@ -84,20 +84,19 @@ def read_of_encoder(subject: Subject, protocol: dict[str, Any]) -> Read:
 
     def pairs_at(step: int) -> Pairs:
         rows = order[(step * len(batch) + batch) % len(order)]
-        return encoder_pairs(subject, images[rows], keys[rows], step)
+        return since(first, encoder_pairs(subject, images[rows], keys[rows], step))
 
     index = subject.index({**protocol, "images": protocol["draws"]})
     held_out = [
-        encoder_pairs(subject, block, streams.image_keys(block.x, "mi_lower_bound", "held out", seed), 0)
+        since(first, encoder_pairs(subject, block, streams.image_keys(block.x, "mi_lower_bound", "held out", seed), 0))
         for block in subject.split(split, index).split(subject.rows)
     ]
     lesson = taught(pairs_at, held_out, *_code(subject), protocol)
     return Read(lesson, torch.cat([pairs.z for pairs in held_out]), index)
 
 
-def at_the_priors_entropy(subject: Subject, protocol: dict[str, Any], lesson: Lesson) -> Answer:
-    """E[ln Q(z|x)] + H(p(z)) though z is drawn from the encoder."""
-    prior = subject.model.prior()
+def at_the_priors_entropy(subject: Subject, protocol: dict[str, Any], prior: Distribution, lesson: Lesson) -> Answer:
+    """E[ln Q(z|x)] + H(p(z)) though z is drawn from the encoder; p(z) of those latents that Q reads."""
     others = draw(prior, _row_keys(subject, "prior", protocol["seed"], protocol["draws"]), 0, 1)[0]
     return bound(lesson, entropy_of(prior, others)._replace(shared=None), "encoder_prior_entropy")
 
@@ -136,6 +135,11 @@ def encoder_pairs(subject: Subject, images: Images, keys: Tensor, step: int) -> 
     """z ~ q(z|x_i) and x' ~ p(x|z)"""
     z = draw(subject.given(images.y).posterior(images.x), stream_of(keys, "code"), step, 1)[0]
     return _decoded(subject, z, images.y if subject.conditional else None, keys, step)
+
+
+def since(first: int, pairs: Pairs) -> Pairs:
+    """Without the latents before `first`."""
+    return pairs._replace(z=pairs.z[:, first:])
 
 
 def _decoded(subject: Subject, z: Tensor, y: Tensor | None, keys: Tensor, step: int) -> Pairs:
