@@ -39,8 +39,8 @@ from vaebench.suite.suite import Suite
 log = logging.getLogger(__name__)
 
 OF_RANKINGS = (intervals.make, rate_distortion.make, sharpness.make)
-OF_VARIANTS = (curves.make,)
-OF_BOTH = (
+OF_VARIANTS = (
+    curves.make,
     samples.make,
     reconstructions.make,
     strips.make,
@@ -52,7 +52,10 @@ OF_BOTH = (
     code_training.make,
     code_counts.make,
 )
-"""What shows one variant, or both sides of a contrast on the same scales."""
+"""What shows one variant."""
+OF_CONTRASTS = (samples.make, strips.make, code_training.make, code_counts.make)
+"""What shows both sides of a contrast on the same scales; the rest stands with either variant, so that a report of
+forty questions stays small enough to be published."""
 
 
 def figures(
@@ -112,11 +115,11 @@ def _makers(
         sides = (contrast.theory_side[0], contrast.practice_side[0])
         for source in scene.sources(*sides) if sides[0] != sides[1] else ():
             place = Place(scene, source, sides, "contrast", contrast.question, stem)
-            yield from _at(place, OF_BOTH)
+            yield from _at(place, OF_CONTRASTS)
     for variant in suite.variants:
         for source in scene.sources(variant.name):
             place = Place(scene, source, (variant.name,), "variant", variant.name, variant.name)
-            yield from _at(place, (*OF_VARIANTS, *OF_BOTH))
+            yield from _at(place, OF_VARIANTS)
 
 
 def _at(
@@ -157,5 +160,5 @@ def _write(figure: Figure, folder: Path) -> tuple[Path, Path]:
 
 
 def _small(array: np.ndarray) -> np.ndarray:
-    """Pixels as they were kept, in half precision."""
-    return array.astype(np.float16) if array.dtype == np.float32 else array
+    """Pixels in steps of 1/128, finer than a picture shows, which packs them to half the bytes."""
+    return (np.round(array.astype(np.float32) * 128) / 128).astype(np.float16) if array.dtype.kind == "f" else array

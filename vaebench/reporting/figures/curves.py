@@ -32,7 +32,7 @@ def table(models: Sequence[Kept]) -> pd.DataFrame:
     """term, epoch, seed, value, and whether the parameters of that epoch were kept."""
     parts = []
     for kept in models:
-        curves = kept.curves
+        curves = kept.curves if kept.selected_epoch is not None else thinned(kept.curves)
         terms = [name for name in curves.columns if name not in NO_TERMS and not name.startswith(ELSEWHERE)]
         if not terms:
             continue
@@ -44,6 +44,13 @@ def table(models: Sequence[Kept]) -> pd.DataFrame:
     return (
         pd.concat(parts)[["term", "epoch", "seed", "value", "selected"]].astype({"epoch": int}).reset_index(drop=True)
     )
+
+
+def thinned(curves: pd.DataFrame) -> pd.DataFrame:
+    """At most MOST_POINTS epochs, evenly spaced, the last one among them: of ten thousand epochs all would be megabytes
+    that nobody sees. Where an epoch was selected it must stay, and the seeds differ in which, so all do."""
+    step = max(1, -(-len(curves) // MOST_POINTS))
+    return curves.iloc[(len(curves) - 1) % step :: step]
 
 
 def title(variant: str, data: pd.DataFrame) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DIGIT = 4
 """The class that stands alone, as in Beaulac's figures."""
 NO_CLASS = -1
+POINTS = 600
+"""Images of a variant that are shown."""
 OUTSIDE = 0.005
 """Share of the codes at either end that may lie outside the frame."""
 
@@ -30,7 +32,7 @@ def table(models: Mapping[str, Arrays]) -> pd.DataFrame:
     """
     parts = []
     for variant, arrays in models.items():
-        codes = arrays["codes"].astype(np.float64) if "codes" in arrays else np.zeros((0, 0))
+        codes = arrays["codes"][:POINTS].astype(np.float64) if "codes" in arrays else np.zeros((0, 0))
         gaussian = codes.shape[-1] - int(arrays.get("categories", 0))
         if gaussian < 2:
             continue
@@ -44,11 +46,11 @@ def table(models: Mapping[str, Arrays]) -> pd.DataFrame:
                     "variant": variant,
                     "first": first,
                     "second": second,
-                    "kl_first": np.nan if kl is None else kl[first],
-                    "kl_second": np.nan if kl is None else kl[second],
+                    "kl_first": np.nan if kl is None else round(float(kl[first]), 4),
+                    "kl_second": np.nan if kl is None else round(float(kl[second]), 4),
                     "class": labels[: len(codes)].astype(int),
-                    "z_first": codes[:, first],
-                    "z_second": codes[:, second],
+                    "z_first": codes[:, first].round(3),
+                    "z_second": codes[:, second].round(3),
                 }
             )
         )

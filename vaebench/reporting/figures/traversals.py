@@ -16,14 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 STEPS = ("−3", "−2", "−1", "0", "1", "2", "3")
+WALKS = 6
+"""Latents of a variant that are shown."""
 ROWS_OF_CATEGORIES, ROWS_TOGETHER, WIDEST = 10, 5, 16
 """Images whose category is changed, for one variant and for each of several; categories in one row."""
 
 
 def along(arrays: Arrays) -> dict[str, np.ndarray]:
     """What moves as one latent goes from −3 to 3: `traversals` (latent, step, pixel), which latents, and their KL."""
-    names = ("traversals", "traversal_latents", "traversal_values", "latent_kl")
-    return {name: arrays[name] for name in names if name in arrays} if "traversals" in arrays else {}
+    if "traversals" not in arrays:
+        return {}
+    walks = ("traversals", "traversal_latents", "traversal_values")
+    known = {"latent_kl": arrays["latent_kl"]} if "latent_kl" in arrays else {}
+    return {name: arrays[name][:WALKS] for name in walks} | known
 
 
 def draw_along(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
