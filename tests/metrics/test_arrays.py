@@ -103,6 +103,32 @@ def test_codes_that_no_prior_holds_are_walked_in_their_own_standard_deviations(g
         np.testing.assert_allclose(kept["traversal_values"][row, [0, -1]], ends, **HALF)
 
 
+def test_means_and_draws_are_kept_under_their_own_names(grey: Source) -> None:
+    """A Gaussian's draws have its σ about the means; a Bernoulli's means lie between 0 and 1, its draws nowhere."""
+    kept = keepsakes(subject_of(grey, likelihood={"name": "gaussian-fixed", "sigma": 0.5}))
+    samples = generated(subject_of(grey, likelihood={"name": "gaussian-fixed", "sigma": 0.5}), 64, seed=0)
+    np.testing.assert_allclose(kept["sample_means"], samples.mean, **HALF)
+    np.testing.assert_allclose(kept["sample_draws"], samples.draw, **HALF)
+    assert float((samples.draw - samples.mean).std()) == pytest.approx(0.5, rel=0.05)
+    binary = keepsakes(subject_of(Source(grey.dataset, "binary", dtype=torch.float64)))
+    assert set(np.unique(binary["sample_draws"])) == {0.0, 1.0}
+    assert ((binary["sample_means"] > 0.0) & (binary["sample_means"] < 1.0)).mean() > 0.9
+
+
+@pytest.mark.parametrize("latent", [2, 6])
+def test_a_conditional_model_is_walked_under_the_label_of_the_image_it_starts_from(grey: Source, latent: int) -> None:
+    subject = subject_of(grey, latent=latent, conditional=True)
+    kept, first = keepsakes(subject), subject.split("test")[:1]
+    code = base_code(subject)
+    if latent == 2:
+        shown, code[:] = kept["manifold"][-1, 0], kept["manifold_values"][:, 0]
+    else:
+        shown, (one, other) = kept["planes"][0, 0, -1], kept["plane_latents"][0]
+        code[one], code[other] = -3.0, 3.0
+    np.testing.assert_allclose(shown, decoded(subject, code[None], first.y)[0], **HALF)
+    assert np.abs(shown - decoded(subject, code[None], (first.y + 1) % 10)[0]).max() > 0.01
+
+
 def test_strips_hold_the_decoders_mean_and_sigma_at_the_first_samples(grey: Source) -> None:
     subject = subject_of(grey, **GAUSSIAN)
     kept = keepsakes(subject)

@@ -149,6 +149,14 @@ def test_two_codes_for_one_label_count_for_the_majority_and_only_one_of_them_for
     assert len({label for label in matched if label >= 0}) == sum(label >= 0 for label in matched)
 
 
+def test_the_map_from_codes_to_labels_is_learned_from_the_training_images_alone(source):
+    """A code that stands for one label in training and for the next one at the test is never right."""
+    train, test = (source.labels(split) for split in ("train", "test"))
+    tables = {"train": torch.eye(10).double()[train], "test": torch.eye(10).double()[(test + 1) % 10]}
+    answers = code_accuracy.evaluate(Subject(Coded(source, tables), source), TEST)
+    assert {answer.part: answer.value for answer in answers} == {"majority": 0.0, "matching": 0.0}
+
+
 def test_a_gaussian_code_is_asked_nothing_about_categories(source):
     torch.manual_seed(0)
     model = Composition(composition(objective=ELBO), source.dataset.shape).double()

@@ -22,6 +22,7 @@ from vaebench.training.initialisation import build_system
 
 IMAGES, PIXELS = 30, 9
 DOUBLE = torch.float64
+ONE = torch.ones((), dtype=DOUBLE)
 
 
 def objective_of(name, **parameters):
@@ -44,6 +45,13 @@ def inputs_of(player, seed=1):
     return batches, noise
 
 
+LINEAR = {"name": "linear", "initialisation": "torch"}
+
+
+def is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def settings(**values):
     known = {"kl_weight": 1.0, "progress": 0.5, **values}
     return {name: torch.tensor(value, dtype=DOUBLE) for name, value in known.items()}
@@ -61,7 +69,7 @@ class TestIwae:
         (player,) = objective.players
         (x,), noise = inputs_of(player)
         loss, terms = system(player, (x,), noise, settings())
-        log_weight = log_weights(system.model, x, noise["z"])
+        log_weight = log_weights(system.model, x, noise["z"], ONE)[0]
         by_hand = torch.log(torch.exp(log_weight - log_weight.max(0).values).mean(0)) + log_weight.max(0).values
         assert torch.allclose(terms["bound"], by_hand.mean(), rtol=1e-12)
         assert torch.allclose(loss, -by_hand.mean(), rtol=1e-12)
@@ -100,7 +108,7 @@ class TestScoreFunction:
             noise = {"z": torch.randn(draws, 2, 4, dtype=DOUBLE, generator=generator)}
             loss, terms = system(player, (x,), noise, settings())
             estimates.append(torch.autograd.grad(loss, target)[0])
-            weights = log_weights(system.model, x, noise["z"])
+            weights = log_weights(system.model, x, noise["z"], ONE)[0]
             pathwise.append(torch.autograd.grad(-weights.mean(), target)[0])
             assert torch.allclose(loss, -terms["elbo"])
         ours, theirs = torch.stack(estimates), torch.stack(pathwise)
@@ -113,7 +121,7 @@ class TestScoreFunction:
         (player,) = objective.players
         (x,), noise = inputs_of(player)
         loss, _ = system(player, (x,), noise, settings())
-        weights = log_weights(system.model, x, noise["z"])
+        weights = log_weights(system.model, x, noise["z"], ONE)[0]
         for ours, theirs in zip(
             gradient(loss, system, "model.decoder"), gradient(-weights.mean(), system, "model.decoder"), strict=True
         ):
@@ -138,6 +146,99 @@ class TestScoreFunction:
             assert torch.allclose(score_function.leave_one_out(f)[draw], others)
 
 
+WITHOUT_KL = {"autoencoder", "wasserstein", "adversarial"}
+
+
+def laws_of(name, system, batches, noise):
+    """The codes of the law that the critic says yes to, and of the other; (code, latent) each"""
+    model = system.model
+    codes = [model.posterior(x) for x in batches]
+    drawn = codes[0].mean + codes[0].stddev * noise["z"][0]
+    if name == "adversarial":
+        return noise["prior"][0], drawn
+    others = codes[1].mean + codes[1].stddev * noise["second"][0]
+    return drawn, torch.stack(
+        [column[key.argsort()] for column, key in zip(others.T, noise["order"][0].T, strict=True)], 1
+    )
+
+
+class TestWarmUp:
+    @pytest.mark.parametrize(
+        ("name", "choices"),
+        [
+            ("elbo", {}),
+            ("mean-reduction", {"likelihood": {"name": "gaussian-fixed", "sigma": 1.0}}),
+            ("iwae", {}),
+            ("score-function", {}),
+            ("alternating", {}),
+            ("free-bits", {}),
+            ("capacity", {}),
+            ("dip", {}),
+            ("info", {}),
+            ("total-correlation", {}),
+            ("factor", {}),
+            ("vmi", {}),
+            ("linear-elbo", {"likelihood": {"name": "gaussian-fixed", "sigma": 1.0}, "network": LINEAR}),
+        ],
+    )
+    def test_every_objective_with_a_kl_obeys_the_weight_that_rises(self, name, choices):
+        """The loss moves with the weight, so that one recipe is one recipe for all of them, and is affine in it; of the
+        importance-weighted bound, −ln of a mean of exponentials, it is concave."""
+        system, objective = built(name, choices=choices)
+        player = objective.players[-1]
+        batches, noise = inputs_of(player)
+        chosen = settings(**{key: float(value) for key, value in objective_of(name).items() if is_number(value)})
+
+        def loss_at(weight):
+            return float(system(player, batches, noise, {**chosen, "kl_weight": weight * ONE})[0].detach())
+
+        none, half, whole = loss_at(0.0), loss_at(0.5), loss_at(1.0)
+        assert abs(whole - none) > 1e-5
+        if name == "iwae":
+            assert half > (none + whole) / 2
+        else:
+            assert half == pytest.approx((none + whole) / 2, rel=1e-12)
+
+    def test_no_objective_with_a_kl_was_forgotten(self):
+        """Every trained objective of the catalog is above, or has no KL."""
+        (mark,) = TestWarmUp.test_every_objective_with_a_kl_obeys_the_weight_that_rises.pytestmark
+        trained = {name for name, part in load_catalog().parts["objective"].items() if not part.fitted}
+        assert {name for name, _ in mark.args[1]} == trained - WITHOUT_KL
+
+    def test_a_warming_importance_bound_is_the_mean_of_weighed_ratios_and_still_logs_the_bound(self):
+        """ln 1/K Σ_k p(x|z_k) (p(z_k)/q(z_k|x))^w"""
+        system, objective = built("iwae", samples=7)
+        (player,) = objective.players
+        (x,), noise = inputs_of(player)
+        loss, terms = system(player, (x,), noise, settings(kl_weight=0.3))
+        q = system.model.posterior(x)
+        z = q.from_noise(noise["z"])
+        log_ratio = system.model.prior().log_prob(z) - q.log_prob(z)
+        log_density = system.model.likelihood(z).log_prob(x)
+        assert torch.allclose(loss, -torch.log(torch.exp(log_density + 0.3 * log_ratio).mean(0)).mean(), rtol=1e-10)
+        assert torch.allclose(terms["bound"], importance_bound(log_density + log_ratio), rtol=1e-12)
+
+    def test_a_warming_score_function_estimates_the_gradient_of_the_weighed_bound(self):
+        system, objective = built("score-function", samples=400, baseline="leave-one-out")
+        (player,) = objective.players
+        (x,), _ = inputs_of(player)
+        x = x[:2]
+        target = next(system.model.posterior_head.parameters())
+        estimates, pathwise = [], []
+        generator = torch.Generator().manual_seed(3)
+        for _ in range(40):
+            noise = {"z": torch.randn(400, 2, 4, dtype=DOUBLE, generator=generator)}
+            estimates.append(torch.autograd.grad(system(player, (x,), noise, settings(kl_weight=0.3))[0], target)[0])
+            q = system.model.posterior(x)
+            kl = kl_divergence(q, system.model.prior()).mean()
+            density = system.model.likelihood(q.from_noise(noise["z"])).log_prob(x).mean()
+            pathwise.append(torch.autograd.grad(0.3 * kl - density, target)[0])
+        ours, theirs = torch.stack(estimates), torch.stack(pathwise)
+        error = (ours.var(0) / 40 + theirs.var(0) / 40).sqrt()
+        deviation = ((ours.mean(0) - theirs.mean(0)).abs() / error.clamp_min(1e-12))[error > 1e-12]
+        assert float(deviation.max()) < 5.0
+
+
 class TestAlternating:
     def test_each_turn_is_the_elbos_gradient_in_its_own_half(self):
         system, objective = built("alternating")
@@ -151,6 +252,13 @@ class TestAlternating:
             owned |= {name for name, _ in system.named_parameters() if name.startswith(player.owns)}
         assert owned == {name for name, _ in system.named_parameters()}
         assert not set(objective.players[0].owns) & set(objective.players[1].owns)
+
+    def test_the_encoder_moves_first_and_the_decoder_sees_where_it_went(self):
+        _, objective = built("alternating")
+        assert [player.owns for player in objective.players] == [
+            ("model.encoder", "model.posterior_head"),
+            ("model.decoder", "model.likelihood_head", "model.prior_family"),
+        ]
 
 
 class TestConstrained:
@@ -314,8 +422,55 @@ class TestTotalCorrelation:
         expected = monte_carlo_kl - terms["reconstruction"] + 3.0 * terms["total_correlation"]
         assert torch.allclose(loss, expected, rtol=1e-9)
 
+    @pytest.mark.parametrize("weights", [(2.0, 1.0, 1.0), (1.0, 1.0, 3.0), (0.0, 5.0, 0.5)])
+    def test_each_part_has_its_own_weight(self, weights):
+        """α I + β TC + γ Σ_u KL_u − E ln p(x|z), the parts from densities written out by hand (eq. 5.5)."""
+        system, objective = built("total-correlation")
+        (player,) = objective.players
+        (x,), noise = inputs_of(player)
+        chosen = dict(zip(("alpha", "beta", "gamma"), weights, strict=True))
+        loss, terms = system(player, (x,), noise, settings(**chosen))
+        q = system.model.posterior(x)
+        z = q.mean + q.stddev * noise["z"][0]
+        density = Normal(q.mean, q.stddev).log_prob(z[:, None])
+        stratified = torch.full((IMAGES, IMAGES), (1000 - 1) / (1000 * (IMAGES - 1)), dtype=DOUBLE)
+        log_weight = stratified.fill_diagonal_(1 / 1000).log()
+        log_q = torch.logsumexp(density.sum(-1) + log_weight, 1)
+        log_product = torch.logsumexp(density + log_weight[..., None], 1).sum(-1)
+        log_prior = Normal(0.0, 1.0).log_prob(z).sum(-1)
+        information = (q.log_prob(z) - log_q).mean()
+        by_hand = (information, (log_q - log_product).mean(), (log_product - log_prior).mean())
+        penalty = sum(weight * part for weight, part in zip(weights, by_hand, strict=True))
+        assert torch.allclose(loss, penalty - terms["reconstruction"], rtol=1e-9)
+
 
 class TestCritics:
+    @pytest.mark.parametrize("name", ["factor", "adversarial"])
+    def test_the_critic_learns_to_say_yes_to_the_law_that_the_model_player_asks_about(self, name):
+        """FactorVAE's critic is the log ratio of q(z) to the shuffled product, the adversarial one's that of p(z) to
+        q(z): a critic that knows the difference has the smaller loss, and one that has them exchanged the larger."""
+        system, objective = built(name)
+        critic = objective.players[0]
+        batches, noise = inputs_of(critic)
+        first, second = laws_of(name, system, batches, noise)
+
+        class Knows(torch.nn.Module):
+            def __init__(self, sign):
+                super().__init__()
+                self.sign = sign
+
+            def forward(self, z):
+                told = (z.unsqueeze(-2) == first).all(-1).any(-1)
+                assert bool((told | (z.unsqueeze(-2) == second).all(-1).any(-1)).all())
+                return self.sign * torch.where(told, 5.0, -5.0).to(DOUBLE)
+
+        losses = []
+        for sign in (1.0, -1.0):
+            system.critic = Knows(sign)
+            losses.append(float(system(critic, batches, noise, settings())[0]))
+        assert losses[0] < 0.01
+        assert losses[1] > 4.0
+
     def test_shuffling_keeps_each_latents_values_and_breaks_their_company(self):
         z = torch.arange(30, dtype=DOUBLE).reshape(10, 3)
         mixed = shuffled(z, torch.rand(10, 3, generator=torch.Generator().manual_seed(0)))

@@ -9,16 +9,23 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from tests.compositions import ELBO, VMI, cell, composition
 from vaebench.data.dataset import Shape
 from vaebench.models.distributions import DiagonalNormal
-from vaebench.models.mixed import OneHot
+from vaebench.models.mixed import OneHot, drawn
 from vaebench.objectives.subcode import Category, entropy_of_mixture
 from vaebench.training.initialisation import build_system
 
 IMAGES, PIXELS = 40, 9
 
 
-def system_of(**objective):
+JOINT = {
+    "latent": 7,
+    "posterior": {"name": "joint", "categories": 4, "temperature": 1.0, "final_temperature": 0.5},
+    "prior": {"name": "normal-and-uniform", "categories": 4},
+}
+
+
+def system_of(choices=None, **objective):
     base = VMI if objective.get("name") == "vmi" else ELBO
-    choices = composition(objective={**base, **objective})
+    choices = composition(objective={**base, **objective}, **(choices or {}))
     return build_system(cell(choices=choices), Shape(PIXELS), images=1000)
 
 
@@ -122,6 +129,33 @@ def test_the_vmi_objective_is_the_elbo_plus_lambda_times_the_bound_by_hand():
     elbo = p.log_prob(x).mean() - torch.distributions.kl_divergence(q, system.model.prior()).mean()
     assert torch.allclose(terms["information"], bound, rtol=1e-9)
     assert torch.allclose(loss, -elbo - 3.0 * bound, rtol=1e-9)
+
+
+def test_the_vmi_objective_of_a_category_reads_the_last_numbers_of_the_code():
+    """Q's categorical sees c, which stands behind the Gaussian latents: E[Σ_k c_k ln Q_k] + ln K."""
+    system, objective = system_of(name="vmi", code="category", entropy="prior", choices=JOINT)
+    player = objective.players[1]
+    x, noise = step_inputs(objective, player)
+    _, terms = system(player, (x,), noise, settings(**{"lambda": 1.0}))
+    z = drawn(system.model.posterior(x), noise["z"], settings()["progress"])
+    log_q = torch.log_softmax(system.auxiliary.head(system.auxiliary.encoder(system.model.likelihood(z).mean)), -1)
+    by_hand = (z[..., -4:] * log_q).sum(-1).mean() + math.log(4)
+    assert torch.allclose(terms["information"], by_hand, rtol=1e-9)
+
+
+def test_shown_a_draw_q_sees_the_decoders_mean_and_noise():
+    """q_input: draw, x = μ(z) + σ ε in place of μ(z)"""
+    likelihood = {"name": "gaussian-fixed", "sigma": 0.7}
+    system, objective = system_of(name="vmi", q_input="draw", entropy="prior", choices={"likelihood": likelihood})
+    player = objective.players[1]
+    x, noise = step_inputs(objective, player)
+    _, terms = system(player, (x,), noise, settings(**{"lambda": 1.0}))
+    q = system.model.posterior(x)
+    z = q.mean + q.stddev * noise["z"]
+    shown = system.model.likelihood(z).mean + 0.7 * noise["shown"]
+    seen = system.auxiliary(shown)
+    log_q = Normal(seen.mean, seen.stddev).log_prob(z[..., [0, 1]]).sum(-1).mean()
+    assert torch.allclose(terms["information"], log_q + 1 + math.log(2 * math.pi), rtol=1e-9)
 
 
 def aggregate(size):

@@ -74,7 +74,7 @@ CONDITIONS = {
     "unknown choice": (
         written(recipe="{schedule: cosin}  # here"),
         "recipe.schedule",
-        "must be one of constant, cosine, linear, is 'cosin' (did you mean 'cosine'?)",
+        "must be one of constant, cosine, linear, staged, is 'cosin' (did you mean 'cosine'?)",
     ),
     "grid in a recipe": (written(recipe="{epochs: [3, 4]}  # here"), "recipe.epochs", "must be an integer, is a list"),
     "patience without selection": (
@@ -380,6 +380,43 @@ def test_a_default_part_reaches_no_variant_where_every_entry_names_its_own() -> 
 
 
 FIT = {
+    "grey targets without grey levels": (
+        written(
+            datasets="[linear-gaussian/real]",
+            metrics="[elbo]",
+            variants="\n- vae\n- {name: mine, extends: vae, objective: {train_on: grey}}  # here",
+        ),
+        "variants[1]",
+        "train_on grey needs images with grey levels, linear-gaussian has none",
+    ),
+    "an optimal sigma that is not the bound's": (
+        written(variants="\n- vae\n- {name: mine, extends: iwae, likelihood: gaussian-optimal}  # here"),
+        "variants[1]",
+        "likelihood gaussian-optimal has the σ that is best for the ELBO, not for the importance-weighted bound",
+    ),
+    "squared error with another sigma": (
+        written(variants="\n- vae\n- {name: mine, extends: vae-mean-reduction, likelihood: {sigma: 0.3}}  # here"),
+        "variants[1]",
+        "objective mean-reduction is a squared error, whose likelihood has sigma 1, here it is 0.3",
+    ),
+    "a discrepancy that is maximised": (
+        written(variants="\n- vae\n- {name: mine, extends: info-vae, objective: {alpha: 0, lambda: 0.5}}  # here"),
+        "variants[1]",
+        "alpha + lambda must be at least 1, or the discrepancy is maximised; it is 0.5",
+    ),
+    "more components than images": (
+        written(variants="\n- vae\n- {name: mine, extends: gmm, latent: 1198}  # here"),
+        "variants[1]",
+        "latent, the components, must be at most the 1197 training images, is 1198",
+    ),
+    "a temperature that rises": (
+        written(
+            variants="\n- vae\n- {name: mine, extends: joint-vae, posterior: {temperature: 0.1, final_temperature: 5}}"
+            "  # here"
+        ),
+        "variants[1]",
+        "final_temperature must be at most temperature, which is 0.1, is 5",
+    ),
     "view that it does not fit": (
         written(datasets="[digits/binary]", metrics="[elbo]", variants="\n- vae\n- vae-gaussian  # here"),
         "variants[1]",
@@ -650,3 +687,15 @@ def test_the_same_contrast_twice_would_count_twice() -> None:
     entry = "\n- {question: what?, theory: vae, practice: beta-vae}"
     (mistake,) = mistakes_in(written(variants="[vae, beta-vae]", contrasts=entry * 2))
     assert str(mistake) == "trial.yaml:8: contrasts[1]: compares the same as contrasts[0]"
+
+
+@pytest.mark.parametrize("variant", ["beta-tcvae", "wae-mmd", "info-vae", "dip-vae-i", "factor-vae", "vmi-vae"])
+def test_an_objective_that_compares_images_refuses_a_batch_of_one(variant):
+    text = written(variants=f"[vae, {variant}]", metrics="[reconstruction]", recipe="\n  batch: 1  # here")
+    (mistake,) = mistakes_in(text)
+    assert [mistake.line] == marked_lines(text)
+    assert f"of {variant} compares images, so it needs a batch of 2 at least, is 1" in str(mistake)
+
+
+def test_a_batch_of_one_is_fine_for_what_looks_at_one_image_at_a_time():
+    assert mistakes_in(written(variants="[vae, iwae, vae-free-bits]", recipe="{batch: 1}")) == []

@@ -10,10 +10,11 @@ from tests.compositions import cell, composition, ppca_composition
 from vaebench.data.dataset import Dataset, Shape, Split
 from vaebench.data.source import Source
 from vaebench.models.composition import Composition
-from vaebench.objectives.linear_elbo import expected_log_density
+from vaebench.models.given import given
+from vaebench.objectives.linear_elbo import columns_of, expected_log_density
 from vaebench.training import gmm, ppca_em
 from vaebench.training.fitting import fit
-from vaebench.training.fleet import Surroundings, train_fleet
+from vaebench.training.fleet import Interrupted, Surroundings, train_fleet
 from vaebench.training.gmm import MixtureByEm
 from vaebench.training.memory import member_bytes
 from vaebench.training.pca import ClosedFormPca
@@ -239,7 +240,25 @@ def test_the_analytic_expectation_is_the_monte_carlo_one(likelihood):
     q = model.posterior(x)
     log_density = model.likelihood(q.from_noise(torch.randn(draws, 7, 3, dtype=torch.float64))).log_prob(x)
     error = log_density.std(0) / draws**0.5
-    assert bool(((log_density.mean(0) - expected_log_density(model, q, x)).abs() < 4.5 * error).all())
+    closed = expected_log_density(model, columns_of(model, q.mean), q, x)
+    assert bool(((log_density.mean(0) - closed).abs() < 4.5 * error).all())
+
+
+def test_given_a_label_the_analytic_expectation_is_the_monte_carlo_one():
+    """The label shifts the mean and leaves W alone, so the columns may be read off any one image."""
+    choices = {**linear_choices(3, name="gaussian-fixed", sigma=0.4), "conditional": True}
+    conditional = Composition(choices, Shape(6, classes=4)).double().requires_grad_(False)
+    y, x, draws = torch.arange(7) % 4, torch.randn(7, 6, dtype=torch.float64), 100_000
+    model = given(conditional, y)
+    q = model.posterior(x)
+    log_density = model.likelihood(q.from_noise(torch.randn(draws, 7, 3, dtype=torch.float64))).log_prob(x)
+    error = log_density.std(0) / draws**0.5
+    columns = [columns_of(given(conditional, one), q.mean) for one in (y[:1], y[3:4])]
+    assert torch.allclose(*columns)
+    closed = expected_log_density(model, columns[0], q, x)
+    assert bool(((log_density.mean(0) - closed).abs() < 4.5 * error).all())
+    others = given(conditional, (y + 1) % 4)
+    assert bool(((expected_log_density(others, columns[0], q, x) - closed).abs() > 1e-3).all())
 
 
 def trained_linear(x, latent, steps=1500, **likelihood):
@@ -259,7 +278,9 @@ def exact_log_prob(model, x):
 @torch.no_grad()
 def analytic_elbo(model, x):
     q = model.posterior(x)
-    return expected_log_density(model, q, x) - torch.distributions.kl_divergence(q, model.prior())
+    return expected_log_density(model, columns_of(model, q.mean), q, x) - torch.distributions.kl_divergence(
+        q, model.prior()
+    )
 
 
 def test_a_linear_vae_ends_below_ppcas_maximum_and_close_to_it():
@@ -287,3 +308,12 @@ def test_the_memory_of_an_objective_without_noise_is_known():
     lasting, working = member_bytes(cell(0, "small/real", linear_choices(2)), source_of(x))
     assert lasting > 0
     assert working > 0
+
+
+@pytest.mark.parametrize("fitter", [MixtureByEm(), PpcaByEm()], ids=["gmm", "ppca-em"])
+def test_em_stops_between_two_iterations_when_it_is_asked_to(fitter):
+    choices = mixture_choices(tolerance=0.0) if isinstance(fitter, MixtureByEm) else em_choices(2)
+    looks = iter([False] * 3 + [True])
+    with pytest.raises(Interrupted):
+        fitter.fit(choices, clusters(), 0, lambda: next(looks))
+    assert list(looks) == []

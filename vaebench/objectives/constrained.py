@@ -54,7 +54,7 @@ class CapacityPlayer(_OneDraw):
         seen = evidence(model, x, noise["z"], "analytic", settings["progress"])
         capacity = settings["maximum"] * (settings["progress"] / self.rise).clamp_max(1.0)
         kl = kl_divergence(seen.q, model.prior()) if self.per_image else seen.kl
-        loss = settings["gamma"] * (kl - capacity).abs().mean() - seen.reconstruction
+        loss = settings["kl_weight"] * settings["gamma"] * (kl - capacity).abs().mean() - seen.reconstruction
         return loss, {"reconstruction": seen.reconstruction, "kl": seen.kl, "capacity": capacity}
 
 

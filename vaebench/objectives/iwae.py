@@ -13,11 +13,13 @@ from vaebench.models.contract import LatentVariableModel
 from vaebench.objectives.player import Batches, Named, Noise, Objective, System, Terms, model_of
 
 
-def log_weights(model: LatentVariableModel, x: Tensor, noise: Tensor) -> Tensor:
-    """ln w = ln p(x|z) + ln p(z) − ln q(z|x); (sample, image)"""
+def log_weights(model: LatentVariableModel, x: Tensor, noise: Tensor, kl_weight: Tensor) -> tuple[Tensor, Tensor]:
+    """ln w = ln p(x|z) + ln p(z) − ln q(z|x), and the same with the ratio ln p(z)/q(z|x) weighed, whose mean is the ELBO
+    with a weight on its KL; (sample, image) each"""
     q = model.posterior(x)
     z = q.from_noise(noise)  # type: ignore[attr-defined]
-    return model.likelihood(z).log_prob(x) + model.prior().log_prob(z) - q.log_prob(z)
+    log_density, log_ratio = model.likelihood(z).log_prob(x), model.prior().log_prob(z) - q.log_prob(z)
+    return log_density + log_ratio, log_density + kl_weight * log_ratio
 
 
 def importance_bound(log_weight: Tensor) -> Tensor:
@@ -54,8 +56,8 @@ class IwaePlayer:
 
     def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
         (x,) = batches
-        log_weight = log_weights(model_of(system), x, noise["z"])
-        return self.loss_of(log_weight), {"bound": importance_bound(log_weight), "elbo": log_weight.mean()}
+        log_weight, weighed = log_weights(model_of(system), x, noise["z"], settings["kl_weight"])
+        return self.loss_of(weighed), {"bound": importance_bound(log_weight), "elbo": log_weight.mean()}
 
 
 def iwae(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:

@@ -32,7 +32,8 @@ class LinearElboPlayer:
         (x,) = batches
         model = model_of(system)
         q = model.posterior(x)
-        reconstruction = expected_log_density(model, q, x).mean()
+        columns = columns_of(model_of(system, images=slice(1)), q.mean)
+        reconstruction = expected_log_density(model, columns, q, x).mean()
         kl = analytic_kl(q, model.prior(), q.mean).mean()
         return settings["kl_weight"] * settings["beta"] * kl - reconstruction, {
             "reconstruction": reconstruction,
@@ -40,18 +41,21 @@ class LinearElboPlayer:
         }
 
 
-def expected_log_density(model: LatentVariableModel, q: Distribution, x: Tensor) -> Tensor:
+def columns_of(model: LatentVariableModel, like: Tensor) -> Tensor:
+    """Wᵀ of an affine decoder of one image, with or without its label: W_u is what its mean gains by a unit of latent
+    u, the same for every label; `like`: (…, latent) → (latent, pixel)"""
+    units = torch.eye(like.shape[-1], dtype=like.dtype, device=like.device).unsqueeze(1)
+    return (model.likelihood(units).mean - model.likelihood(torch.zeros_like(units[:1])).mean).squeeze(1)
+
+
+def expected_log_density(model: LatentVariableModel, columns: Tensor, q: Distribution, x: Tensor) -> Tensor:
     """E_q[ln N(x; Wz + b, σ²I)] = −½ (D ln 2πσ² + (‖x − Wμ − b‖² + Σ_u s_u² ‖W_u‖²)/σ²); (image,)
 
-    q = N(μ, diag(s²)), and the decoder is affine: W_u is what its mean gains by a unit of latent u.
+    q = N(μ, diag(s²)); columns: Wᵀ, (latent, pixel). b may depend on the image's label.
     """
-    mean, deviation = q.mean, q.stddev
-    p = model.likelihood(mean)
-    origin = torch.zeros_like(mean[:1])
-    columns = model.likelihood(torch.eye(mean.shape[-1], dtype=x.dtype, device=x.device)).mean
-    columns = columns - model.likelihood(origin).mean
+    p = model.likelihood(q.mean)
     variance = p.variance[..., 0]
-    squared = (x - p.mean).square().sum(-1) + deviation.square() @ columns.square().sum(-1)
+    squared = (x - p.mean).square().sum(-1) + q.variance @ columns.square().sum(-1)
     return -0.5 * (x.shape[-1] * (variance.log() + math.log(2.0 * math.pi)) + squared / variance)
 
 

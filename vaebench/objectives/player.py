@@ -13,6 +13,7 @@ from vaebench.data.streams import Law
 from vaebench.models.contract import LatentVariableModel
 from vaebench.models.given import given
 
+EVERY = slice(None)
 Terms = dict[str, Tensor]
 """Named scalars that become the training curves."""
 Batches = tuple[Tensor, ...]
@@ -82,6 +83,6 @@ class Objective:
     """Networks beside the model, by name."""
 
 
-def model_of(system: System, batch: int = 0) -> LatentVariableModel:
-    """The model, for the images of a batch: where it is conditional, their labels are filled in."""
-    return given(system.get_submodule("model"), system.labels[batch] if system.labels else None)
+def model_of(system: System, batch: int = 0, images: slice = EVERY) -> LatentVariableModel:
+    """The model, for some images of a batch: where it is conditional, their labels are filled in."""
+    return given(system.get_submodule("model"), system.labels[batch][images] if system.labels else None)

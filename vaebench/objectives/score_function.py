@@ -1,8 +1,8 @@
 """The ELBO by the score-function estimator (Wang 2018 §2.2; Serdega 2019 §3.1.4):
 
-    ∇φ E_q[f] = E_q[(f(z) − b) ∇φ ln q(z|x)],  f = ln p(x|z) + ln p(z) − ln q(z|x).
+    ∇φ E_q[f] = E_q[(f(z) − b) ∇φ ln q(z|x)],  f = ln p(x|z) + w (ln p(z) − ln q(z|x)),
 
-The term E_q[∇φ f] vanishes, since E_q[∇φ ln q] = 0. The decoder's gradient is the usual one.
+w the recipe's weight of the KL, 1 but for a warm-up. The term E_q[∇φ f] vanishes, since E_q[∇φ ln q] = 0. The decoder's gradient is the usual one.
 """
 
 from typing import Any
@@ -39,17 +39,18 @@ class ScoreFunctionPlayer:
         self.noise = {"z": Noise(draws=samples, size=noise_size, law="normal")}
 
     def loss(self, system: System, batches: Batches, noise: Named, settings: Named) -> tuple[Tensor, Terms]:
-        """The value is −ELBO; the gradient is the estimator's."""
+        """The value is −E_q[f], at w = 1 the negative ELBO; the gradient is the estimator's."""
         (x,) = batches
         model = model_of(system)
         q = model.posterior(x)
         z = q.from_noise(noise["z"]).detach()  # type: ignore[attr-defined]
         log_q = q.log_prob(z)
-        log_joint = model.likelihood(z).log_prob(x) + model.prior().log_prob(z)
-        f = (log_joint - log_q).detach()
-        surrogate = (log_joint + (f - self.baseline(f)) * log_q).mean()
-        elbo = f.mean()
-        return elbo.neg() - (surrogate - surrogate.detach()), {"elbo": elbo}
+        log_density, log_prior = model.likelihood(z).log_prob(x), model.prior().log_prob(z)
+        weight, log_ratio = settings["kl_weight"], (log_prior - log_q).detach()
+        f = log_density.detach() + weight * log_ratio
+        surrogate = (log_density + weight * log_prior + (f - self.baseline(f)) * log_q).mean()
+        elbo = log_density.detach() + log_ratio
+        return f.mean().neg() - (surrogate - surrogate.detach()), {"elbo": elbo.mean()}
 
 
 def score_function(model: Composition, choices: dict[str, Any], shape: Shape, images: int) -> Objective:

@@ -29,7 +29,8 @@ def stratified_log_weights(batch: int, images: int, like: Tensor) -> Tensor:
 
 
 def weighted_log_weights(batch: int, images: int, like: Tensor) -> Tensor:
-    """MWS: 1/(N B) for every image; a biased estimate, too low by about ln N where posteriors overlap little; (i, j)"""
+    """MWS: 1/(N B) for every image; a biased estimate of ln q(z), too low by about ln B where posteriors do not overlap
+    and by ln N where they are all one; (i, j)"""
     return like.new_full((batch, batch), -math.log(images * batch))
 
 

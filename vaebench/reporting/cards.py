@@ -74,10 +74,11 @@ def _changed_variant(variant: Variant) -> str:
 
 def _choices(suite: Suite, variant: Variant, kind: str) -> list[Choice]:
     """The part of one kind; one a view where the views decide it differently."""
-    equations = {name: part.equation for name, part in load_catalog().parts[kind].items()}
+    parts = load_catalog().parts[kind]
     by_setting: dict[str, tuple[str, dict[str, None]]] = {}
     for view, composition in _compositions(suite, variant):
-        _, views = by_setting.setdefault(setting(composition[kind]), (equations[composition[kind]["name"]], {}))
+        equation = parts[composition[kind]["name"]].equation_of(composition[kind])
+        _, views = by_setting.setdefault(setting(composition[kind]), (equation, {}))
         views[view] = None
     labels = [kind if len(by_setting) == 1 else f"{kind} on {', '.join(views)}" for _, views in by_setting.values()]
     return [Choice(label, text, by_setting[text][0]) for label, text in zip(labels, by_setting, strict=True)]
