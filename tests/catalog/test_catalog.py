@@ -64,7 +64,7 @@ def test_a_column_leads_to_its_metric_and_an_unknown_one_to_none() -> None:
 
 def test_recipes_and_budgets_are_complete() -> None:
     for recipe in CATALOG.recipes.values():
-        assert list(recipe) == list(CATALOG.recipe_parameters)
+        assert list(recipe) == [name for name, parameter in CATALOG.recipe_parameters.items() if not parameter.unsaid]
     for budget in CATALOG.budgets.values():
         assert set(budget) == set(CATALOG.metrics)
     assert CATALOG.budgets["full"]["log_likelihood"]["samples"] == 5000
@@ -80,7 +80,7 @@ def test_settings_are_scalars() -> None:
 
 
 def test_the_default_likelihood_takes_the_parameters_of_those_that_stand_in() -> None:
-    assert set(CATALOG.parameters_of("likelihood", "default")) == {"sigma_floor"}
+    assert set(CATALOG.parameters_of("likelihood", "default")) == {"sigma_floor", "bias"}
     assert CATALOG.parts["likelihood"]["default"].by_view is not None
     assert set(CATALOG.parts["likelihood"]["default"].by_view or ()) == set(CATALOG.views)
 

@@ -8,6 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from vaebench.catalog.consistency import contradictions
+from vaebench.catalog.library import Library, library_from
 from vaebench.catalog.parameters import Parameter
 
 FOLDER = Path(__file__).resolve().parent
@@ -28,6 +29,8 @@ class Part:
     name: str
     title: str
     equation: str = ""
+    equation_when: dict[str, dict[Any, str]] = field(default_factory=dict)
+    """Parameter → value → the equation that stands in for it, where that value changes what is computed."""
     implementation: str | None = None
     """`module:object`; None where there is nothing to run."""
     views: tuple[str, ...] | None = None
@@ -41,8 +44,15 @@ class Part:
     """Further conditions on a composition, by name (vaebench.suite.expansion.CHECKS)."""
     fitted: bool = False
     """Fitted without gradients."""
+    least_batch: int | None = None
+    """Images that a step needs, where one is not enough."""
     measure: str | None = None
     """Of a likelihood whose numbers are on another measure than the view's, such as the masses of grey levels."""
+
+    def equation_of(self, chosen: dict[str, Any]) -> str:
+        """The equation of the part with its parameters as they are chosen."""
+        standing = (by_value.get(chosen.get(name)) for name, by_value in self.equation_when.items())
+        return next(filter(None, standing), self.equation)
 
 
 @dataclass(frozen=True)
@@ -184,7 +194,7 @@ class Catalog:
     parts: dict[str, dict[str, Part]]
     """Kind → name → part."""
     scalars: dict[str, Parameter]
-    """latent and conditional: choices that are one value each."""
+    """latent, conditional and trainer: choices that are one value each."""
     generation: dict[str, Parameter]
     datasets: dict[str, Dataset]
     views: dict[str, View]
@@ -200,6 +210,8 @@ class Catalog:
     variants: dict[str, VariantEntry]
     practised: dict[str, tuple[Practice, ...]]
     """Variant, metric, or choice of generation or recipe → who does it."""
+    libraries: dict[str, Library]
+    """Whose models are scored here, and who can train in place of vaebench."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -230,8 +242,23 @@ class Catalog:
         return {name: parameter for stand_in in stand_ins for name, parameter in stand_in.parameters.items()}
 
 
-@functools.lru_cache(maxsize=1)
+_joined: Catalog | None = None
+"""The packaged catalog with what plugins have brought to this process (vaebench.plugins.loading)."""
+
+
 def load_catalog() -> Catalog:
+    """The catalog of this process: the packaged one, and with it what plugins have brought."""
+    return _joined or packaged_catalog()
+
+
+def adopt(catalog: Catalog) -> None:
+    """Let `catalog` be that of this process."""
+    global _joined
+    _joined = catalog
+
+
+@functools.lru_cache(maxsize=1)
+def packaged_catalog() -> Catalog:
     """Read and check the packaged catalog, once a process."""
     catalog = read_catalog(FOLDER)
     found = contradictions(catalog)
@@ -245,13 +272,13 @@ def read_catalog(folder: Path) -> Catalog:
     composition = _read(folder / "composition.yaml")
     recipes = _read(folder / "recipes.yaml")
     recipe_parameters = _parameters(recipes["parameters"])
-    metrics = {name: _metric(name, entry) for name, entry in _read(folder / "metrics.yaml").items()}
+    metrics = {name: as_metric(name, entry) for name, entry in _read(folder / "metrics.yaml").items()}
     budgets = _read(folder / "budgets.yaml")
     return Catalog(
         parts={kind: _parts(kind, _read(folder / "parts" / f"{kind}s.yaml")) for kind in KINDS},
         scalars={name: _parameter(name, entry) for name, entry in composition.items() if name != "generation"},
         generation=_parameters(composition["generation"]),
-        datasets={name: _dataset(name, entry) for name, entry in _read(folder / "datasets.yaml").items()},
+        datasets={name: as_dataset(name, entry) for name, entry in _read(folder / "datasets.yaml").items()},
         views={name: View(name=name, **entry) for name, entry in _read(folder / "views.yaml").items()},
         recipe_parameters=recipe_parameters,
         recipes={name: _recipe(recipe_parameters, entry) for name, entry in recipes["recipes"].items()},
@@ -265,10 +292,11 @@ def read_catalog(folder: Path) -> Catalog:
             name: tuple(Practice(**entry) for entry in entries)
             for name, entries in _read(folder / "practised.yaml").items()
         },
+        libraries={name: library_from(name, entry) for name, entry in _read(folder / "libraries.yaml").items()},
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Any:
     with path.open(encoding="utf-8") as stream:
         return YAML(typ="safe", pure=True).load(stream)
 
@@ -283,10 +311,11 @@ def _parameter(name: str, entry: dict[str, Any]) -> Parameter:
 
 
 def _parts(kind: str, entries: dict[str, Any]) -> dict[str, Part]:
-    return {name: _part(kind, name, entry) for name, entry in entries.items()}
+    return {name: as_part(kind, name, entry) for name, entry in entries.items()}
 
 
-def _part(kind: str, name: str, entry: dict[str, Any]) -> Part:
+def as_part(kind: str, name: str, entry: dict[str, Any]) -> Part:
+    """The part that an entry of parts/*.yaml describes."""
     converted = {
         "views": _optional_tuple(entry.get("views")),
         "parameters": _parameters(entry.get("parameters")),
@@ -296,11 +325,13 @@ def _part(kind: str, name: str, entry: dict[str, Any]) -> Part:
     return Part(kind=kind, name=name, **{**entry, **converted})
 
 
-def _dataset(name: str, entry: dict[str, Any]) -> Dataset:
+def as_dataset(name: str, entry: dict[str, Any]) -> Dataset:
+    """The data set that an entry of datasets.yaml describes."""
     return Dataset(name=name, **{**entry, "views": tuple(entry["views"])})
 
 
-def _metric(name: str, entry: dict[str, Any]) -> Metric:
+def as_metric(name: str, entry: dict[str, Any]) -> Metric:
+    """The metric that an entry of metrics.yaml describes."""
     converted = {
         "views": _optional_tuple(entry.get("views")),
         "parameters": _parameters(entry.get("parameters")),
@@ -322,10 +353,16 @@ def _budget(metrics: dict[str, Metric], entry: dict[str, Any]) -> dict[str, dict
 
 
 def complete(parameters: dict[str, Parameter], changes: dict[str, Any]) -> dict[str, Any]:
-    """Every parameter written out: the defaults, and `changes` over them."""
+    """Every parameter written out: the defaults, and `changes` over them; but not those that are better left unsaid."""
     given = {name: parameters[name].normal(value) for name, value in changes.items() if name in parameters}
     unknown = {name: value for name, value in changes.items() if name not in parameters}
-    return {**{name: parameter.default for name, parameter in parameters.items()}, **given, **unknown}
+    every = {**{name: parameter.default for name, parameter in parameters.items()}, **given}
+    said = {
+        name: value
+        for name, value in every.items()
+        if not (parameters[name].unsaid and value == parameters[name].default)
+    }
+    return {**said, **unknown}
 
 
 def _variants(folder: Path) -> dict[str, VariantEntry]:

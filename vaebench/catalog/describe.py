@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vaebench.catalog.catalog import KINDS, Catalog
+from vaebench.catalog.library import Library
 from vaebench.catalog.parameters import Parameter
 
 NOT_SHOWN = {"implementation", "name", "kind"}
@@ -19,7 +20,7 @@ def names(catalog: Catalog) -> list[str]:
 
 
 def everything(catalog: Catalog) -> Iterator[dict[str, Any]]:
-    """Variants (what their own entry says), data sets, views, metrics, recipes, budgets, profiles, parts."""
+    """Variants (what their own entry says), data sets, views, metrics, recipes, budgets, profiles, parts, libraries."""
     for name, entry in catalog.variants.items():
         yield {"what": "variant", "name": name, **entry.mapping}
     for dataset in catalog.datasets.values():
@@ -40,6 +41,23 @@ def everything(catalog: Catalog) -> Iterator[dict[str, Any]]:
         for part in catalog.parts[kind].values():
             fields = {**_fields(part), "parameters": _parameters(part.parameters)}
             yield {"what": kind, "name": part.name, **_without(fields)}
+    for library in catalog.libraries.values():
+        yield {"what": "library", "name": library.name, **_of_library(library)}
+
+
+def _of_library(library: Library) -> dict[str, Any]:
+    trained = {
+        f"{model.name}, on {' or '.join(model.needs['likelihood'])}": ", ".join(
+            f"{place} {' or '.join(map(str, values))}" for place, values in model.needs.items() if place != "likelihood"
+        )
+        for model in library.models
+    }
+    read = {
+        kind: f"posterior {reading.posterior}, prior {reading.prior}, squared error {reading.squared_error}"
+        for kind, reading in library.reads.items()
+    }
+    fields = {key: getattr(library, key) for key in ("title", "home", "note", "views", "follows", "honours")}
+    return {**fields, "scores what is saved of": read, "trains": trained}
 
 
 def _parameters(parameters: dict[str, Parameter]) -> dict[str, str]:

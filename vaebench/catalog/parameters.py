@@ -25,6 +25,8 @@ class Parameter:
     """A scalar that may differ between the members of a fleet, because it changes no shape and no branch."""
     optional: bool = False
     """None is allowed and switches the thing off."""
+    unsaid: bool = False
+    """Not written out where it is at its default, so that what was there before it existed keeps its identity."""
     help: str = ""
 
     @property

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -50,8 +50,16 @@ class Dataset:
     @functools.cached_property
     def classes(self) -> int:
         """Number of labels; 0 where there are none."""
-        labels = self.splits["train"].labels
-        return 0 if labels is None else int(labels.max()) + 1
+        labels = [split.labels for split in self.splits.values() if split.labels is not None]
+        return max((int(values.max()) + 1 for values in labels), default=0)
+
+    def trained_on(self, first: int | None) -> "Dataset":
+        """The data set whose training split ends after so many images; the whole one for None."""
+        train = self.splits["train"]
+        if first is None or first >= len(train.content):
+            return self
+        labels = None if train.labels is None else train.labels[:first]
+        return replace(self, splits={**self.splits, "train": Split(train.content[:first], labels)})
 
     @functools.cached_property
     def checksum(self) -> str:

@@ -7,7 +7,6 @@ it was packed.
 
 import gzip
 import hashlib
-import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from vaebench.data.dataset import Dataset, Split
+from vaebench.store.here import user_cache
 
 VALIDATION = 10_000
 """Images at the end of the training file that are kept for validation."""
@@ -132,8 +132,7 @@ def ensure(name: str) -> None:
 
 def own_root() -> Path:
     """Where vaebench keeps what it fetched itself."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "vaebench" / "data"
+    return user_cache() / "data"
 
 
 def folder(name: str, root: Path) -> Path:

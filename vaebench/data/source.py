@@ -58,7 +58,7 @@ class Source:
 
     def training_batch(self, content: Tensor, index: Tensor, u: Tensor) -> Tensor:
         """x of the images at `index`; (…, pixel). `u` has that shape too, and is read where the view draws anew."""
-        k = content[index].to(self.dtype)
+        k = content.index_select(0, index.flatten()).reshape(*index.shape, -1).to(self.dtype)
         if self.view.draws and not self.view.anew:
             return k
         return self.view.observe(k, self.dataset.levels or 0, u)

@@ -6,7 +6,8 @@ before. That is why a member of a fleet trains as it would alone, a killed run r
 image meets the same draws in whatever order the images are evaluated.
 
 One output gives two uniforms of 32 bits, or by Box and Muller two normals. Integers are exact on every device;
-normals agree up to the rounding of log, sqrt and cos.
+normals agree up to the rounding of log, sqrt and cos. What is worked on is a tensor of their own, so they work in
+place: fresh memory costs more than the arithmetic.
 """
 
 import hashlib
@@ -47,9 +48,9 @@ def image_keys(images: Tensor, *words: object) -> Tensor:
 def mixed(stream: Tensor, position: Tensor) -> Tensor:
     """SplitMix64 of each key at each position, broadcast; int64 holding 64 random bits."""
     z = stream + (position + 1) * GAMMA
-    z = (z ^ _shifted(z, 30)) * MIX_1
-    z = (z ^ _shifted(z, 27)) * MIX_2
-    return z ^ _shifted(z, 31)
+    z.bitwise_xor_(_shifted(z, 30)).mul_(MIX_1)
+    z.bitwise_xor_(_shifted(z, 27)).mul_(MIX_2)
+    return z.bitwise_xor_(_shifted(z, 31))
 
 
 def uniform(stream: Tensor, first: int, count: int, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -58,16 +59,16 @@ def uniform(stream: Tensor, first: int, count: int, size: int, dtype: torch.dtyp
     24 bits each, so that float32 and float64 hold the same number, exactly.
     """
     high, low = _halves(stream, first, count, size)
-    both = torch.cat([high, low], dim=-1)[..., :size]
-    return (both >> 8).to(dtype) * 2.0**-24
+    both = torch.cat([(half >> 8).to(dtype) for half in (high, low)], dim=-1)
+    return both.mul_(2.0**-24)[..., :size]
 
 
 def normal(stream: Tensor, first: int, count: int, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Standard normals at steps `first` to `first + count` of each stream; (count, *stream.shape, size)."""
     high, low = _halves(stream, first, count, size)
-    radius = torch.sqrt(-2.0 * torch.log((high.to(dtype) + 0.5) * 2.0**-32))
-    angle = low.to(dtype) * (2.0 * math.pi * 2.0**-32)
-    return torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=-1)[..., :size]
+    radius = high.to(dtype).add_(0.5).mul_(2.0**-32).log_().mul_(-2.0).sqrt_()
+    angle = low.to(dtype).mul_(2.0 * math.pi * 2.0**-32)
+    return torch.cat([torch.cos(angle).mul_(radius), torch.sin(angle).mul_(radius)], dim=-1)[..., :size]
 
 
 LAWS = {"normal": normal, "uniform": uniform}
@@ -90,4 +91,4 @@ def _halves(stream: Tensor, first: int, count: int, size: int) -> tuple[Tensor, 
 
 def _shifted(bits: Tensor, by: int) -> Tensor:
     """Logical shift to the right (torch's own keeps the sign)."""
-    return (bits >> by) & ((1 << (64 - by)) - 1)
+    return (bits >> by).bitwise_and_((1 << (64 - by)) - 1)

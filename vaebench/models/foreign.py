@@ -9,8 +9,6 @@ import inspect
 import os
 import pkgutil
 import sys
-import sysconfig
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -21,14 +19,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from vaebench.plugins.faults import place, told
 from vaebench.suite.mistakes import enumerated, nearest
 
 METHODS = ("prior", "posterior", "likelihood")
 MOST_NAMES = 4
 """Keys of a state dict that one line names."""
-PACKAGE = Path(__file__).resolve().parent.parent
-LIBRARIES = (PACKAGE, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")))
-"""Folders whose code is not the user's."""
 
 
 class ForeignModelError(Exception):
@@ -213,30 +209,4 @@ def _needed(factory: Any) -> list[str]:
 
 def _users(error: BaseException, what: str) -> ForeignModelError:
     """Type and message of an error of the user's code, behind the last line of theirs that it passed."""
-    return ForeignModelError(f"{_place(error)}: {what} {told(error)}")
-
-
-def told(error: BaseException) -> str:
-    """Type and message of an error, on one line."""
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {' '.join(message.split())}".removesuffix(": ")
-
-
-def _place(error: BaseException) -> str:
-    """file:line"""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{_near_path(error.filename)}:{error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _is_library(frame.filename)]
-    frame = own[-1] if own else frames[-1]
-    return f"{_near_path(frame.filename)}:{frame.lineno}"
-
-
-def _is_library(filename: str) -> bool:
-    return filename.startswith("<") or any(folder in Path(filename).parents for folder in LIBRARIES)
-
-
-def _near_path(filename: str) -> str:
-    """Relative to the folder at hand where the file lies in it."""
-    path = Path(filename)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else filename
+    return ForeignModelError(f"{place(error)}: {what} {told(error)}")

@@ -5,12 +5,15 @@ python -m vaebench.reporting.catalogue_page > docs/variants.md
 
 import sys
 
-from vaebench.catalog.catalog import Practice, load_catalog
+from vaebench.catalog.catalog import Practice, load_catalog, packaged_catalog
 from vaebench.reporting.cards import Card, Choice, cards
+from vaebench.suite.drafts import catalog_draft
 from vaebench.suite.loading import load_suite_mapping
 
 VIEWS = ("digits/binary", "digits/grey")
-"""Between them every variant finds one that it fits."""
+"""Between them every variant finds one that it fits, unless another library trains it."""
+FIXED_VIEWS = ("digits/static-binary",)
+"""Where that library sees fixed images only."""
 HEADER = """# The variants
 
 Made by `python -m vaebench.reporting.catalogue_page` from `vaebench/catalog/variants/`; a test fails when it is stale.
@@ -20,9 +23,19 @@ A variant is a composition of choices. *theory*: faithful to its source's equati
 
 
 def catalogue(*names: str) -> list[Card]:
-    """Cards of these variants of the catalog; of all, if none is named."""
-    content = {"suite": "catalogue", "datasets": list(VIEWS), "metrics": ["reconstruction"]}
-    return cards(load_suite_mapping({**content, "variants": list(names or load_catalog().variants)}))
+    """Cards of these variants of the catalog; of all that vaebench brings, if none is named."""
+    wanted = names or tuple(packaged_catalog().variants)
+    foreign = [name for name in wanted if ("trainer",) in catalog_draft(name, load_catalog()).values]
+    brought = [name for name in wanted if name not in packaged_catalog().variants]
+    ours = [name for name in wanted if name not in (*foreign, *brought)]
+    groups = {VIEWS: ours, FIXED_VIEWS: foreign, load_catalog().sources: brought}
+    found = {card.name: card for views, group in groups.items() for card in _cards(group, views)}
+    return [found[name] for name in wanted]
+
+
+def _cards(names: list[str], views: tuple[str, ...]) -> list[Card]:
+    content = {"suite": "catalogue", "datasets": list(views), "variants": names, "metrics": ["reconstruction"]}
+    return cards(load_suite_mapping(content)) if names else []
 
 
 def page() -> str:

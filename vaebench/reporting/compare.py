@@ -18,13 +18,14 @@ import pandas as pd
 from scipy import special
 
 from vaebench.catalog.catalog import load_catalog
+from vaebench.engines.lockfile import read_lock
 from vaebench.reporting import statistics
 from vaebench.reporting.contrasts import differing_parts
 from vaebench.reporting.leaderboard import Leaderboard
 from vaebench.reporting.runs import RowKey, read_runs, values_by_seed
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import absent
-from vaebench.store.files import StoreError, read_json
+from vaebench.store.files import StoreError
 from vaebench.store.folders import SuiteFolder
 from vaebench.suite.suite import Suite
 
@@ -177,7 +178,7 @@ def read_side(path: Path) -> Side:
         str(path),
         Leaderboard.read(file),
         read_runs(folder.runs) if beside and folder.runs.exists() else None,
-        Suite.from_json(read_json(folder.lock)["suite"]) if beside and folder.lock.exists() else None,
+        read_lock(folder.lock).suite if beside and folder.lock.exists() else None,
     )
 
 

@@ -103,7 +103,8 @@ def differing_parts(theory: Variant, practice: Variant, source: str) -> dict[str
     A likelihood left to the view is looked up there. The recipe is the suite's and therefore shared.
     """
     first, second = _choices(theory, source), _choices(practice, source)
-    return {part: (first.get(part), second.get(part)) for part in first if first.get(part) != second.get(part)}
+    parts = dict.fromkeys((*first, *second))
+    return {part: (first.get(part), second.get(part)) for part in parts if first.get(part) != second.get(part)}
 
 
 def _choices(variant: Variant, source: str) -> dict[str, Any]:

@@ -211,10 +211,11 @@ def _refuse_newer(path: Path, table: Table) -> None:
     if path.name != table.file or not lock.is_file():
         return
     try:
-        version = read_json(lock).get("tables", {}).get(table.file, 1)
+        tables = read_json(lock).get("tables")
     except Damaged:
         return
-    if version > table.version:
+    version = tables.get(table.file) if isinstance(tables, dict) else None
+    if isinstance(version, int) and version > table.version:
         raise StoreError(f"{path}: version {version} is newer than this vaebench reads ({table.version}); upgrade it")
 
 

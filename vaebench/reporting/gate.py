@@ -15,11 +15,13 @@ from typing import Any
 from vaebench.catalog.catalog import MetricPart, load_catalog
 from vaebench.reporting import statistics
 from vaebench.reporting.compare import Key, Side, compare_means
+from vaebench.reporting.published import judged as judged_expectations
 from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import absent, counted, half_width, number, to_the_place_of
 from vaebench.store.files import StoreError
 from vaebench.suite.mistakes import enumerated
+from vaebench.suite.suite import split_side
 
 ROUNDING = 1e-6
 """Share of a number that float32 may round away: a smaller difference does not matter, however sure it is."""
@@ -32,6 +34,7 @@ WORSE, BETTER, CHANGED = "worse", "better", "changed"
 WITHIN, EQUAL, UNTESTED = "within tolerance", "equal", "not tested"
 
 REGRESSION, PROTOCOL, STALE_CELLS, NOTHING = "regression", "changed protocol", "stale cells", "nothing tested"
+EXPECTATION = "not as expected"
 VANISHED_ROW, VANISHED_COLUMN, VANISHED_SEEDS = "vanished row", "vanished column", "vanished seeds"
 IMPROVEMENT, CHANGE, NEW, NOTE = "too good?", "changed", "new", "note"
 DOUBT = "when a number looks too good, it is a bug until shown otherwise"
@@ -142,12 +145,13 @@ def gate(
         *pair.vanished_seeds(),
         *pair.changed_protocols(),
         *pair.stale_cells(),
+        *pair.expectations(exact=True),
     ]
     if not problems and all(test.verdict == UNTESTED for test in tests):
         needed = f"a test needs {statistics.SEEDS_FOR_INTERVAL} seeds on either side"
         problems = [Finding(NOTHING, f"nothing could be tested: {needed}")]
     improved, changed = _moved(tests, BETTER, IMPROVEMENT), _moved(tests, CHANGED, CHANGE)
-    reports = [*improved, *changed, *pair.news(), *pair.notes()]
+    reports = [*improved, *changed, *pair.news(), *pair.notes(), *pair.expectations(exact=False)]
     suite = str(now.board.table["suite"].iloc[0])
     return Gate(suite, baseline.name, baseline.runs is not None, tests, problems, reports)
 
@@ -333,6 +337,14 @@ class _Pair:
         for (row, why), seeds in found.items():
             text = f"{_place(known[row])}: {_seeds(sorted(seeds))} stale ({why}); run the suite again"
             yield Finding(STALE_CELLS, text)
+
+    def expectations(self, exact: bool) -> Iterator[Finding]:
+        """What the suite expects and its numbers do not show: exact truths, or else what others have published."""
+        suite, runs = self.now.suite, self.now.runs
+        for one in judged_expectations(suite, runs) if suite is not None and runs is not None else ():
+            looked_at = all(_is_gated(split_side(side)[1] or "", self.metrics) for side in one.expectation.sides)
+            if one.failed and looked_at and (one.expectation.kind == "exact") == exact:
+                yield Finding(EXPECTATION, one.sentence)
 
     def news(self) -> Iterator[Finding]:
         for key in self.now.rows:

@@ -102,18 +102,20 @@ def prose(text: str) -> Markdown:
 
 def _in_budgets(metric: Metric, parameter: Parameter, catalog: Catalog) -> str:
     """`default 8, quick 8, standard 32, full 128`"""
-    values = {name: budget[metric.name][parameter.name] for name, budget in catalog.budgets.items()}
+    chosen = {name: budget[metric.name] for name, budget in catalog.budgets.items()}
+    values = {name: protocol.get(parameter.name, parameter.default) for name, protocol in chosen.items()}
     return ", ".join(f"{name} {written(value)}" for name, value in {"default": parameter.default, **values}.items())
 
 
 def _protocol_table(metric: Metric, catalog: Catalog) -> Markdown:
     budgets = list(catalog.budgets)
+    protocols = [catalog.budgets[budget][metric.name] for budget in budgets]
     rows = [
         [
             code_cell(parameter.name),
             prose(parameter.help or ABSENT),
             written(parameter.default),
-            *(written(catalog.budgets[budget][metric.name][parameter.name]) for budget in budgets),
+            *(written(protocol.get(parameter.name, parameter.default)) for protocol in protocols),
         ]
         for parameter in metric.parameters.values()
     ]

@@ -12,6 +12,7 @@ from vaebench.reporting.commands import row_commands
 from vaebench.reporting.incidents import impossible, not_applicable, remarks, unfinished
 from vaebench.reporting.method import measures
 from vaebench.reporting.pictures import Picture
+from vaebench.reporting.published import judged, published, summary
 from vaebench.reporting.questions import questions, verdicts
 from vaebench.reporting.standings import rankings
 from vaebench.reporting.text import counted, setting
@@ -31,6 +32,7 @@ def report_content(
     `info` may hold `command` (what reproduces the suite) and `environment` (name → value).
     """
     asked, found = questions(suite, runs, contrasts), list(pictures)
+    held = judged(suite, runs)
     command = info.get("command") or f"vaebench run {suite.file or suite.name}"
     return {
         "suite": {field.name: getattr(suite, field.name) for field in fields(suite)},
@@ -40,6 +42,7 @@ def report_content(
         "questions": asked,
         "verdicts": verdicts(asked),
         "primary_tests": counted(int(contrasts["p_holm"].notna().sum()), "primary test"),
+        "published": {"table": published(held), "summary": summary(held)} if held else None,
         "rankings": rankings(suite, runs, leaderboard),
         "cards": cards(suite),
         "pictures": {

@@ -97,7 +97,7 @@ def wanted_columns(suite: Suite) -> tuple[str, ...]:
 
 def protocol_text(request: MetricRequest) -> str:
     """`samples=100 images=1000 split=test seed=0`: the metric's parameters in the catalog's order, then the rest."""
-    order = [*load_catalog().metrics[request.metric].parameters, "split", "seed"]
+    order = dict.fromkeys([*load_catalog().metrics[request.metric].parameters, "split", "seed"])
     known = [name for name in order if name in request.protocol]
     return " ".join(
         f"{name}={_word(request.protocol[name])}" for name in [*known, *sorted({*request.protocol} - {*known})]

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from vaebench.catalog.catalog import Catalog, Profile
+from vaebench.catalog.catalog import Catalog, Profile, complete
 from vaebench.catalog.parameters import Parameter, shown
 from vaebench.suite.mistakes import Findings, Path, nearest
 from vaebench.suite.schema import BROKEN
@@ -69,7 +69,7 @@ def resolve_recipe(content: dict[str, Any], catalog: Catalog, findings: Findings
     base = _profile(content, catalog, findings).recipe
     name, changes = _base_and_changes("recipe", content, base, catalog.recipes, findings)
     changed = checked_values(changes, ("recipe",), "a recipe", catalog.recipe_parameters, findings)
-    recipe = {**copy.deepcopy(catalog.recipes[name]), **changed}
+    recipe = complete(catalog.recipe_parameters, {**copy.deepcopy(catalog.recipes[name]), **changed})
     _check_selection(recipe, findings)
     return recipe, _named(name, changed)
 
@@ -81,6 +81,10 @@ def _check_selection(recipe: dict[str, Any], findings: Findings) -> None:
     best = recipe["select"] == "best-validation"
     if recipe["patience"] is not None and not best:
         findings.add(("recipe", "patience"), f"needs select best-validation, here it is {recipe['select']}")
+    if recipe["train"] == "all" and recipe.get("first_images") is not None:
+        findings.add(
+            ("recipe", "first_images"), "are the first of the training split; train all has others behind them"
+        )
     if recipe["train"] == "all" and best:
         findings.add(("recipe", "train"), "select best-validation needs validation images, and train all uses them up")
 

@@ -98,14 +98,15 @@ def _obstacle(contrast: Contrast, source: str, rank_by: dict[str, str], ground: 
 def _names_are_known(entry: dict[str, Any], path: Path, ground: Ground, findings: Findings) -> bool:
     """Do the variants and metrics of a contrast exist? Every name is looked at, whatever the others are."""
     known = [
-        _side_is_known(entry[side], (*path, side), ground, findings) for side in ("theory", "practice") if side in entry
+        side_is_known(entry[side], (*path, side), ground, findings) for side in ("theory", "practice") if side in entry
     ]
     if "primary" in entry:
         known.append(_is_compared(entry["primary"], (*path, "primary"), ground, findings))
     return all(known)
 
 
-def _side_is_known(side: str, path: Path, ground: Ground, findings: Findings) -> bool:
+def side_is_known(side: str, path: Path, ground: Ground, findings: Findings) -> bool:
+    """Do the variant of a side and the metric that it may name exist, and is the metric one to compare?"""
     name, metric = split_side(side)
     table = ground.table
     names = [variant.name for variant in table.variants]

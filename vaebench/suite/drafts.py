@@ -11,7 +11,7 @@ from vaebench.suite.schema import BROKEN
 META = ("title", "stance", "source", "departs", "mended", "fixed", "on")
 """What a variant says about itself; inherited like the choices."""
 
-SCALARS = ("latent", "conditional")
+SCALARS = ("latent", "conditional", "trainer")
 """Choices that are one value, not a part with parameters."""
 
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from vaebench.catalog.catalog import KINDS, Catalog, Dataset, Metric, load_catalog
+from vaebench.catalog.catalog import KINDS, Catalog, Dataset, Metric, complete, load_catalog
 from vaebench.store.cell import Cell
 from vaebench.store.record import MetricRequest
 from vaebench.suite.suite import Suite, Variant
+from vaebench.suite.trainers import trainer_obstacle
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def compose(variant: Variant, source: str, catalog: Catalog) -> dict[str, Any] |
             return Impossible(variant.name, source, f"the view {view} has no default likelihood")
         composition["likelihood"] = _stand_in(composition["likelihood"], stand_ins[view], catalog)
     reason = _obstacle(composition, view, catalog.datasets[dataset_name], catalog)
+    reason = reason or trainer_obstacle(composition, view, catalog)
     return composition if reason is None else Impossible(variant.name, source, reason)
 
 
@@ -103,8 +105,8 @@ def not_applicable(metric: str, variant: Variant | None, source: str) -> str | N
 def _stand_in(likelihood: dict[str, Any], name: str, catalog: Catalog) -> dict[str, Any]:
     """The part `name` with its defaults, and over them what was given with `default` and exists there."""
     parameters = catalog.parts["likelihood"][name].parameters
-    defaults = {parameter.name: copy.deepcopy(parameter.default) for parameter in parameters.values()}
-    return {"name": name, **defaults, **{key: value for key, value in likelihood.items() if key in parameters}}
+    given = {key: value for key, value in likelihood.items() if key in parameters}
+    return {"name": name, **copy.deepcopy(complete(parameters, given))}
 
 
 def _obstacle(composition: dict[str, Any], view: str, dataset: Dataset, catalog: Catalog) -> str | None:
@@ -128,7 +130,7 @@ def _obstacle(composition: dict[str, Any], view: str, dataset: Dataset, catalog:
 def _protocol(metric: Metric, budget: dict[str, Any], variant: Variant, cell: Cell) -> dict[str, Any]:
     if metric.cost:
         return {}
-    protocol = {**budget, "split": "test", "seed": 0}
+    protocol = {**budget, "split": budget.get("split", "test"), "seed": 0}
     if metric.density and "sigma_floor" in cell.composition["likelihood"]:
         protocol["sigma_floor"] = cell.composition["likelihood"]["sigma_floor"]
     if metric.generates:
@@ -248,8 +250,61 @@ def _unconditional(composition: dict[str, Any], dataset: Dataset) -> str | None:
     return None
 
 
+def _bias_of_each_pixel(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    if composition["likelihood"].get("bias") == "train-mean" and composition["network"]["name"] == "conv":
+        return "bias train-mean needs a last layer with a bias for every pixel; that of network conv has one for all"
+    return None
+
+
+def _log_variance_range(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    least, most = (composition["posterior"].get(f"{end}_log_variance") for end in ("least", "most"))
+    if least is not None and most is not None and least >= most:
+        return f"least_log_variance must be below most_log_variance, they are {least:g} and {most:g}"
+    return None
+
+
 def _pair(composition: dict[str, Any]) -> str:
     return f"posterior {composition['posterior']['name']} with prior {composition['prior']['name']}"
+
+
+def _grey_targets_need_levels(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    if composition["objective"]["train_on"] == "grey" and dataset.levels is None:
+        return f"train_on grey needs images with grey levels, {dataset.name} has none"
+    return None
+
+
+def _unit_sigma(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    sigma = composition["likelihood"]["sigma"]
+    if sigma != 1.0:
+        return f"objective mean-reduction is a squared error, whose likelihood has sigma 1, here it is {sigma:g}"
+    return None
+
+
+def _sigma_of_one_draw(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    if composition["likelihood"]["name"] == "gaussian-optimal":
+        return "likelihood gaussian-optimal has the σ that is best for the ELBO, not for the importance-weighted bound"
+    return None
+
+
+def _discrepancy_not_rewarded(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    alpha, weight = composition["objective"]["alpha"], composition["objective"]["lambda"]
+    if alpha + weight < 1.0:
+        return f"alpha + lambda must be at least 1, or the discrepancy is maximised; it is {alpha + weight:g}"
+    return None
+
+
+def _components_below_images(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    images = dataset.splits["train"]
+    if composition["latent"] > images:
+        return f"latent, the components, must be at most the {images} training images, is {composition['latent']}"
+    return None
+
+
+def _temperature_falls(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    first, last = composition["posterior"]["temperature"], composition["posterior"]["final_temperature"]
+    if last > first:
+        return f"final_temperature must be at most temperature, which is {first:g}, is {last:g}"
+    return None
 
 
 CHECKS: dict[str, Callable[[dict[str, Any], Dataset], str | None]] = {
@@ -267,6 +322,14 @@ CHECKS: dict[str, Callable[[dict[str, Any], Dataset], str | None]] = {
     "room-for-gaussian-latents": _room_for_gaussian_latents,
     "same-categories": _same_categories,
     "unconditional": _unconditional,
+    "bias-of-each-pixel": _bias_of_each_pixel,
+    "log-variance-range": _log_variance_range,
+    "grey-targets-need-levels": _grey_targets_need_levels,
+    "unit-sigma": _unit_sigma,
+    "sigma-of-one-draw": _sigma_of_one_draw,
+    "discrepancy-not-rewarded": _discrepancy_not_rewarded,
+    "components-below-images": _components_below_images,
+    "temperature-falls": _temperature_falls,
 }
 """Conditions that a part's `checks` in the catalog name: composition and data set → what is wrong, or None."""
 

@@ -12,7 +12,7 @@ from vaebench.suite.drafts import Draft, Given, Place
 from vaebench.suite.mistakes import Findings
 from vaebench.suite.values import accepted, note_unknown_parameter, written
 
-ORDER = ("network", "latent", "conditional", "likelihood", "posterior", "prior", "objective", "generation")
+ORDER = ("trainer", "network", "latent", "conditional", "likelihood", "posterior", "prior", "objective", "generation")
 """In which gridded keys stand in a name."""
 
 

@@ -27,22 +27,37 @@ MEANINGS = {
     "description": "What the suite asks, for its report.",
     "datasets": "Data set views that variants are trained on.",
     "seeds": "Number of seeds (0 … n − 1), or a list of them. A contrast needs five for a verdict.",
-    "profile": "A named pair of recipe (training) and budget (evaluation).",
+    "profile": "A named pair of recipe (training) and budget (evaluation), or one of the suite's own profiles.",
+    "profiles": "Name → what the suite says under it: data sets, seeds, recipe, budget, defaults; chosen by --profile.",
     "recipe": "How every model is trained: a recipe's name, or a mapping that extends one.",
     "budget": "How every model is scored: a budget's name, or a mapping that extends one.",
+    "plugins": "Files (from the suite's own folder) or modules that bring parts; run with --trust-plugins or --plugin.",
     "defaults": "Choices that reach every variant whose part has them; one value each.",
     "variants": "Names from the catalog, or mappings that extend one. A list in place of a value is a grid.",
     "metrics": "A metric stands for all its parts, a part such as sharpness.mean_ratio for itself.",
     "rank_by": "View → the column that ranks it.",
     "contrasts": "Questions that two variants answer together, seed by seed.",
+    "expected": "Published numbers, exact truths and orders that the suite's numbers are held against.",
     "name": "Name in the leaderboard; without it that of what is extended.",
     "extends": "A variant of the catalog, or another of this suite.",
     "on": "Data set views that it is restricted to.",
+    "trainer": "Who trains it: vaebench, or another library by its own loss and loop.",
     "generation": "How z is drawn and what is shown of p(x|z).",
     "question": "The question, in a sentence.",
     "theory": "A variant of the suite, or variant:metric.",
     "practice": "A variant of the suite, or variant:metric.",
     "primary": "The column that decides; without it the one that ranks the view.",
+}
+MEANINGS_OF_EXPECTED = {
+    "source": "Who says so.",
+    "kind": "exact: it follows from the mathematics; statistical: a published number; order: which number is larger.",
+    "on": "Data set view; without it the suite's only one.",
+    "of": "The number: variant:metric.",
+    "value": "What it is expected to be: a number, or the variant:metric whose number it is to equal.",
+    "band": "Largest distance from the value that is within the band, in the metric's unit.",
+    "order": "Several variant:metric, from the least to the greatest.",
+    "profile": "The profile that keeps the published protocol; under another one the number is shown and not judged.",
+    "note": "What must be known to read it.",
 }
 
 
@@ -54,10 +69,14 @@ def suite_schema(catalog: Catalog | None = None) -> Schema:
     _put(shapes["Composition"], _composition(catalog))
     _put(shapes["VariantShape"], {**_composition(catalog), **_variant(catalog)})
     _put(shapes["ContrastShape"], {"primary": {"enum": list(catalog.columns)}})
+    _put(shapes["ExpectedShape"], {}, MEANINGS_OF_EXPECTED)
+    _put(shapes["ProfileShape"], _conditions(catalog))
     _put(schema, _suite(catalog, schema["properties"]["variants"]))
     parts = {kind: _part(kind, catalog) for kind in KINDS}
     protocols = {_protocol(name): _mapping(metric.parameters) for name, metric in catalog.metrics.items()}
-    head = {"$schema": DIALECT, "$id": "urn:vaebench:suite", "title": "A suite of vaebench"}
+    head: Schema = {"$schema": DIALECT, "$id": "urn:vaebench:suite", "title": "A suite of vaebench"}
+    catalogs = {"properties": {"profile": {"enum": list(catalog.profiles)}}}
+    head |= {"if": {"required": ["profiles"]}, "else": catalogs}  # without profiles of its own it has the catalog's
     return {**head, **schema, "$defs": {**shapes, **parts, **protocols}}
 
 
@@ -78,10 +97,10 @@ def _plain(schema: Any) -> Any:
     return [_plain(element) for element in schema] if isinstance(schema, list) else schema
 
 
-def _put(shape: Schema, better: Mapping[str, Schema]) -> None:
+def _put(shape: Schema, better: Mapping[str, Schema], meanings: Mapping[str, str] = MEANINGS) -> None:
     """Say what the catalog knows of a shape's keys, and what each is for."""
     for name, content in shape["properties"].items():
-        meaning = {"description": MEANINGS[name]} if name in MEANINGS else {}
+        meaning = {"description": meanings[name]} if name in meanings else {}
         shape["properties"][name] = {**meaning, **better.get(name, content)}
 
 
@@ -90,14 +109,27 @@ def _suite(catalog: Catalog, variants: Schema) -> dict[str, Schema]:
     shape = {"$ref": "#/$defs/VariantShape"}
     return {
         "suite": NAME,
-        "datasets": {**_several(catalog.sources), "minItems": 1},
-        "seeds": {"anyOf": [_value(SEED_COUNT), {"type": "array", "items": _value(SEED), "minItems": 1}]},
-        "profile": {"enum": list(catalog.profiles)},
-        "recipe": _extended(catalog.recipes, {name: _value(one) for name, one in catalog.recipe_parameters.items()}),
-        "budget": _extended(catalog.budgets, {name: _reference(_protocol(name)) for name in catalog.metrics}),
+        **_conditions(catalog),
+        "profile": NAME,
+        "profiles": {
+            "type": "object",
+            "additionalProperties": {"$ref": "#/$defs/ProfileShape"},
+            "propertyNames": NAME,
+            "minProperties": 1,
+        },
         "variants": {**variants, "items": {"anyOf": [names, shape]}},
         "metrics": {"type": "array", "minItems": 1, "items": _metric(catalog)},
         "rank_by": _closed({view: {"enum": list(catalog.columns)} for view in catalog.views}),
+    }
+
+
+def _conditions(catalog: Catalog) -> dict[str, Schema]:
+    """What all variants share, under one profile."""
+    return {
+        "datasets": {**_several(catalog.sources), "minItems": 1},
+        "seeds": {"anyOf": [_value(SEED_COUNT), {"type": "array", "items": _value(SEED), "minItems": 1}]},
+        "recipe": _extended(catalog.recipes, {name: _value(one) for name, one in catalog.recipe_parameters.items()}),
+        "budget": _extended(catalog.budgets, {name: _reference(_protocol(name)) for name in catalog.metrics}),
     }
 
 

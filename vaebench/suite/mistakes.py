@@ -1,10 +1,10 @@
 """What is wrong with a suite file: every mistake at once, each on a line of its own."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from vaebench.catalog.names import enumerated, nearest
 from vaebench.catalog.parameters import shown
 
 MOST_SUGGESTIONS = 200
@@ -44,15 +44,18 @@ class SuiteError(Exception):
 class Findings:
     """Collects the mistakes of one file; the same mistake at the same place is kept once."""
 
-    def __init__(self, file: str, lines: Mapping[Path, int | None]) -> None:
+    def __init__(self, file: str, lines: Mapping[Path, int | None], moved: Mapping[Path, Path] | None = None) -> None:
+        """`moved`: where something is said to stand → where it stands in the file."""
         self._file = file
         self._lines = lines
+        self._moved = moved or {}
         self._positions = {path: position for position, path in enumerate(lines)}
         self._found: dict[tuple[Path, int | None, str], str | None] = {}
         self._touched: set[Path] = set()
 
     def add(self, path: Path, what: str, suggestion: str | None = None, line: int | None = None) -> None:
         """Note a mistake at `path`; `line` where the path does not say which of two equal keys is meant."""
+        path = self._in_file(path)
         self._found.setdefault((path, line, what), suggestion)
         self._touched.update(path[:end] for end in range(len(path) + 1))
 
@@ -64,13 +67,31 @@ class Findings:
 
     def touches(self, path: Path) -> bool:
         """Is something wrong at `path` or below it?"""
-        return path in self._touched
+        return self._in_file(path) in self._touched
 
     def raise_if_any(self) -> None:
         if self._found:
-            raise SuiteError(self._sorted())
+            raise SuiteError(self.mistakes())
 
-    def _sorted(self) -> list[Mistake]:
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def under(self, moved: Mapping[Path, Path] | None = None) -> "Findings":
+        """A copy to go on with by itself, while some things stand elsewhere than they seem to (as they do here, for
+        None)."""
+        other = Findings(self._file, self._lines, self._moved if moved is None else moved)
+        other._found, other._touched = dict(self._found), set(self._touched)
+        return other
+
+    def _in_file(self, path: Path) -> Path:
+        """Where `path` stands: the longest beginning of it that has moved decides."""
+        for end in range(len(path), 0, -1) if self._moved else ():
+            if path[:end] in self._moved:
+                return (*self._moved[path[:end]], *path[end:])
+        return path
+
+    def mistakes(self) -> list[Mistake]:
+        """In the order of the file."""
         ordered = sorted(self._found.items(), key=lambda item: self._place(item[0][0], item[0][1]))
         return [
             Mistake(self._file, self._line(path, line), dotted(path), what, suggestion)
@@ -88,24 +109,6 @@ class Findings:
         while path and path not in self._positions:
             path = path[:-1]
         return path
-
-
-def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name that `name` was most likely meant to be, if one is near."""
-    if len(name) > 100:
-        return None
-    by_lower_case = {candidate.lower(): candidate for candidate in valid}
-    found = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)
-    return by_lower_case[found[0]] if found else None
-
-
-def enumerated(names: Iterable[str], most: int = 12) -> str:
-    """The names with commas between them; a long list is cut, and says so."""
-    names = list(names)
-    if not names:
-        return "none"
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def dotted(path: Path) -> str:

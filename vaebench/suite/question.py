@@ -62,7 +62,7 @@ def _protocol(catalog: Catalog, name: str, budget: str, changes: dict[str, Any],
     return {
         **catalog.budgets[budget][name],
         **changes,
-        "split": "test",
+        "split": changes.get("split", "test"),
         "seed": seed,
         **(generation if metric.generates else {}),
     }

@@ -1,18 +1,17 @@
 """The shape of a suite file. Names and values are looked up in the catalog later (vaebench.suite.loading)."""
 
 import copy
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from vaebench.catalog.names import LONGEST_NAME, mistake_of_name
 from vaebench.catalog.parameters import shown
 from vaebench.suite.mistakes import Findings, Path, enumerated, nearest
 
-LONGEST_NAME = 80
-RESERVED = "cells"
 MOST_CONTRASTS = 1_000
+MOST_EXPECTED = 1_000
 
 WRONG_NAME = "vaebench_name"
 ABSENT: Any = None
@@ -20,19 +19,6 @@ ABSENT: Any = None
 
 BROKEN = object()
 """Stands in a list for an element whose shape is wrong, so that the others keep their places."""
-
-
-def mistake_of_name(name: str) -> str | None:
-    """Why `name` cannot name a suite or a variant; None if it can."""
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-        return f"{shown(name)} is no name: names are made of letters, digits, '.', '_' and '-'"
-    if name[0] in ".-":
-        return f"{shown(name)} is no name: names begin with a letter, a digit or '_'"
-    if len(name) > LONGEST_NAME:
-        return f"{shown(name)} is {len(name)} characters long; names have at most {LONGEST_NAME}"
-    if name.lower() == RESERVED:
-        return f"{name!r} is reserved: the results folder keeps its cells there"
-    return None
 
 
 def _checked_name(name: str) -> str:
@@ -75,6 +61,13 @@ Latent = Annotated[int | list[Any], _shape(int, list, expected="an integer, or a
 
 Conditional = Annotated[bool | list[Any], _shape(bool, list, expected="true or false, or a list of both (a grid)")]
 
+Trainer = Annotated[str | list[Any], _shape(str, list, expected="a trainer's name, or a list of names (a grid)")]
+
+Expected = Annotated[
+    int | float | str, _shape(int, float, str, expected="a number, or what it is to equal: a variant:metric")
+]
+Band = Annotated[int | float, _shape(int, float, expected="a number")]
+
 
 class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -86,6 +79,7 @@ class Composition(Shape):
     network: PartChoice = ABSENT
     latent: Latent = ABSENT
     conditional: Conditional = ABSENT
+    trainer: Trainer = ABSENT
     likelihood: PartChoice = ABSENT
     posterior: PartChoice = ABSENT
     prior: PartChoice = ABSENT
@@ -116,6 +110,30 @@ class ContrastShape(Shape):
     primary: Text = ABSENT
 
 
+class ExpectedShape(Shape):
+    """A number, or an order of numbers, that the suite's own are held against."""
+
+    source: Text
+    kind: Literal["exact", "statistical", "order"]
+    on: Text = ABSENT
+    of: Text = ABSENT
+    value: Expected = ABSENT
+    band: Band = ABSENT
+    order: Annotated[list[Text], Field(min_length=2)] = ABSENT
+    profile: Text = ABSENT
+    note: Text = ABSENT
+
+
+class ProfileShape(Shape):
+    """What a profile says in place of the suite."""
+
+    datasets: Annotated[list[Text], Field(min_length=1)] = ABSENT
+    seeds: Seeds = ABSENT
+    recipe: Choice = ABSENT
+    budget: Choice = ABSENT
+    defaults: Composition = ABSENT
+
+
 class SuiteShape(Shape):
     """A suite file."""
 
@@ -124,8 +142,10 @@ class SuiteShape(Shape):
     datasets: Annotated[list[Text], Field(min_length=1)]
     seeds: Seeds = 5
     profile: Text = ABSENT
+    profiles: Annotated[dict[Name, ProfileShape], Field(min_length=1)] = ABSENT
     recipe: Choice = ABSENT
     budget: Choice = ABSENT
+    plugins: Annotated[list[Text], Field(min_length=1)] = ABSENT
     defaults: Composition = ABSENT
     variants: Annotated[
         list[Annotated[Annotated[Text, Tag(WORD)] | Annotated[VariantShape, Tag(MAPPING)], NAME_OR_MAPPING]],
@@ -137,6 +157,7 @@ class SuiteShape(Shape):
     ]
     rank_by: dict[str, Text] = ABSENT
     contrasts: Annotated[list[ContrastShape], Field(max_length=MOST_CONTRASTS)] = ABSENT
+    expected: Annotated[list[ExpectedShape], Field(max_length=MOST_EXPECTED)] = ABSENT
 
 
 def well_shaped(content: Any, findings: Findings) -> dict[str, Any]:
@@ -163,6 +184,8 @@ def well_shaped(content: Any, findings: Findings) -> dict[str, Any]:
 
 def _path(loc: tuple[int | str, ...]) -> Path:
     """Where pydantic complains, without the tag by which it told a word from a mapping."""
+    if loc[-1:] == ("[key]",):
+        return loc[:-1]
     tagged = len(loc) > 2 and loc[0] in ("variants", "metrics") and loc[2] in (WORD, MAPPING)
     return loc[:2] + loc[3:] if tagged else loc
 
@@ -184,8 +207,10 @@ def _in_our_words(details: ErrorDetails, path: Path) -> tuple[str, str | None]:
             return f"must be a list, is {shown(given)}" + _as_list(given), None
         case "model_type" | "dict_type":
             return f"must be a mapping, is {shown(given)}", None
+        case "too_short" if details["ctx"]["min_length"] > 1:
+            return f"must hold at least {details['ctx']['min_length']}, holds {details['ctx']['actual_length']}", None
         case "too_short":
-            return "must not be an empty list", None
+            return f"must not be {shown(given)}", None
         case "too_long":
             return (
                 f"must hold at most {details['ctx']['max_length']:,}, holds {details['ctx']['actual_length']:,}",
@@ -207,8 +232,15 @@ def _as_list(given: Any) -> str:
 
 def _keys_at(path: Path) -> list[str]:
     """The keys of the mapping at `path`, in the order in which a suite is written."""
-    shapes: dict[str, type[Shape]] = {"defaults": Composition, "variants": VariantShape, "contrasts": ContrastShape}
-    shape = shapes[str(path[0])] if path else SuiteShape
+    shapes: dict[str, type[Shape]] = {
+        "defaults": Composition,
+        "variants": VariantShape,
+        "contrasts": ContrastShape,
+        "expected": ExpectedShape,
+        "profiles": ProfileShape,
+    }
+    inner = path[2:] if path[:1] == ("profiles",) and len(path) > 2 else path
+    shape = shapes[str(inner[0])] if inner else SuiteShape
     return list(shape.model_fields)
 
 

@@ -24,7 +24,7 @@ class Ground:
     datasets: tuple[str, ...]
     table: VariantTable
     datasets_are_sound: bool
-    """No data set is missing because of another mistake."""
+    """No data set is missing, because of another mistake or because the profile leaves it to another one."""
 
     @property
     def views(self) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vaebench.store.shapes import shaped
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -15,7 +17,8 @@ class Variant:
     """`theory`, `practice` or `baseline`."""
     composition: dict[str, Any]
     """network, latent, conditional, likelihood, posterior, prior, objective: parts are mappings with their name and
-    every parameter. The likelihood may still be `default`, which the view resolves (suite.expansion.compose)."""
+    every parameter, and trainer where that is not vaebench. The likelihood may still be `default`, which the view
+    resolves (suite.expansion.compose)."""
     generation: dict[str, Any]
     """How z is drawn (`prior`) and what is shown of p(x|z) (`output`)."""
     on: tuple[str, ...] | None = None
@@ -53,6 +56,35 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class Expectation:
+    """What somebody has published, or what must be so, about a number of the suite or the order of several."""
+
+    source: str
+    """Who says so."""
+    kind: str
+    """`exact`: it follows from the mathematics; `statistical`: a published number; `order`: which is larger."""
+    on: str
+    """Data set view."""
+    of: str | None = None
+    """`variant:metric`; None where there is an order."""
+    value: float | str | None = None
+    """The number, or the `variant:metric` whose number it is to equal."""
+    band: float | None = None
+    """Largest distance from `value`."""
+    order: tuple[str, ...] = ()
+    """`variant:metric`, from the least to the greatest."""
+    profile: str | None = None
+    """The profile that keeps the published protocol; under another one the number is shown and not judged."""
+    note: str = ""
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Every `variant:metric` that it speaks of."""
+        other = (self.value,) if isinstance(self.value, str) else ()
+        return self.order or (self.of or "", *other)
+
+
+@dataclass(frozen=True)
 class Suite:
     """What a suite file asks for."""
 
@@ -75,6 +107,9 @@ class Suite:
     rank_by: dict[str, str]
     """View → column that ranks it; a view that is absent is not ranked."""
     contrasts: tuple[Contrast, ...] = ()
+    expected: tuple[Expectation, ...] = ()
+    profile: str | None = None
+    """The profile in force, where the suite has some of its own or one was asked for."""
     file: Path | None = None
 
     @property
@@ -101,14 +136,9 @@ class Suite:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Suite":
-        """The suite that `to_json` wrote."""
-        variants = [
-            Variant(**{**variant, "on": None if variant["on"] is None else tuple(variant["on"])})
-            for variant in content["variants"]
-        ]
-        contrasts = [Contrast(**contrast) for contrast in content["contrasts"]]
-        lists = {name: tuple(content[name]) for name in ("datasets", "seeds", "metrics")}
-        return cls(**{**content, **lists, "variants": tuple(variants), "contrasts": tuple(contrasts)})
+        """The suite that `to_json` wrote; raises Misshapen where it did not."""
+        suite: Suite = shaped(cls, {**content, "file": None})
+        return suite
 
 
 def split_side(text: str) -> tuple[str, str | None]:

@@ -74,12 +74,19 @@ class VariantTable:
 
 
 def resolve_variants(
-    content: dict[str, Any], datasets: tuple[str, ...], catalog: Catalog, findings: Findings
+    content: dict[str, Any],
+    datasets: tuple[str, ...],
+    catalog: Catalog,
+    findings: Findings,
+    sources: tuple[str, ...] = (),
 ) -> VariantTable:
-    """Every variant that `content` asks for; what is wrong with the others goes to `findings`."""
+    """Every variant that `content` asks for; what is wrong with the others goes to `findings`.
+
+    `sources`: data set views beside `datasets` to which a variant may be restricted.
+    """
     defaults = resolve_defaults(content, catalog, findings)
     entries = content.get("variants", [])
-    _check_restrictions(entries, datasets, catalog, findings)
+    _check_restrictions(entries, tuple(dict.fromkeys((*datasets, *sources))), catalog, findings)
     if len(entries) > MOST_VARIANTS:
         findings.add(("variants",), f"{len(entries):,} entries; a suite has at most {MOST_VARIANTS:,} variants")
         return VariantTable(tuple(Resolved(place, None) for place in range(len(entries))), ())
@@ -233,7 +240,7 @@ def _pairs(
         elif datasets and not fits and not findings.touches(("datasets",)):
             homeless.setdefault(_reasons(obstacles), []).append(variant.name)
         if fits:
-            _check_handed_on(draft, fits, composed, findings)
+            _check_handed_on(draft, fits, composed, catalog, findings)
     for reasons, names in homeless.items():
         fit = "fits" if len(names) == 1 else "fit"
         findings.add(entry.path, f"{enumerated(names, 2)} {fit} no data set of the suite: {reasons}")
@@ -259,15 +266,20 @@ def _reasons(obstacles: dict[str, str]) -> str:
 
 
 def _check_handed_on(
-    draft: Draft, fits: list[str], composed: dict[str, dict[str, Any] | Impossible], findings: Findings
+    draft: Draft,
+    fits: list[str],
+    composed: dict[str, dict[str, Any] | Impossible],
+    catalog: Catalog,
+    findings: Findings,
 ) -> None:
     """What an entry gives with `likelihood: default` must be a parameter of a likelihood that stands in for it."""
-    likelihoods = {source: made["likelihood"] for source in fits if isinstance(made := composed[source], dict)}
+    likelihoods = [made["likelihood"]["name"] for source in fits if isinstance(made := composed[source], dict)]
+    stand_ins = dict.fromkeys(likelihoods)
+    known = {parameter for name in stand_ins for parameter in catalog.parts["likelihood"][name].parameters}
     for place, given in draft.values.items():
         if place[0] != "likelihood" or given.path is None or given.path[:1] == DEFAULTS:
             continue
-        if all(place[1] not in likelihood for likelihood in likelihoods.values()):
-            stand_ins = dict.fromkeys(likelihood["name"] for likelihood in likelihoods.values())
+        if place[1] not in known:
             findings.add(given.path, f"likelihood {enumerated(stand_ins)} has no such parameter")
 
 
@@ -288,4 +300,4 @@ def _has(variant: Variant, source: str, place: Place, defaults: Defaults, catalo
     if kind in defaults.names and variant.composition[kind]["name"] != defaults.names[kind].value:
         return False
     composed = compose(variant, source, catalog)
-    return isinstance(composed, dict) and parameter in composed[kind]
+    return isinstance(composed, dict) and parameter in catalog.parts[kind][composed[kind]["name"]].parameters
