@@ -4,13 +4,43 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vaebench.plugins.declaring import (
+        dataset,
+        likelihood,
+        metric,
+        network,
+        objective,
+        posterior,
+        prior,
+        variant,
+        variants,
+    )
+    from vaebench.plugins.loading import load_plugins
     from vaebench.project import Settings, evaluate, run
     from vaebench.reporting.evaluation import Evaluation
     from vaebench.reporting.leaderboard import Leaderboard
     from vaebench.suite.loading import load_suite
 
 __version__ = _version("vaebench")
-__all__ = ["Evaluation", "Leaderboard", "Settings", "__version__", "evaluate", "load_suite", "run"]
+__all__ = [
+    "Evaluation",
+    "Leaderboard",
+    "Settings",
+    "__version__",
+    "dataset",
+    "evaluate",
+    "likelihood",
+    "load_plugins",
+    "load_suite",
+    "metric",
+    "network",
+    "objective",
+    "posterior",
+    "prior",
+    "run",
+    "variant",
+    "variants",
+]
 
 _HOMES = {
     "load_suite": "vaebench.suite.loading",
@@ -19,6 +49,21 @@ _HOMES = {
     "Settings": "vaebench.project",
     "Evaluation": "vaebench.reporting.evaluation",
     "Leaderboard": "vaebench.reporting.leaderboard",
+    "load_plugins": "vaebench.plugins.loading",
+    **dict.fromkeys(
+        (
+            "dataset",
+            "likelihood",
+            "metric",
+            "network",
+            "objective",
+            "posterior",
+            "prior",
+            "variant",
+            "variants",
+        ),
+        "vaebench.plugins.declaring",
+    ),
 }
 
 

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 
 from vaebench import __version__
 
-USERS = ("StoreError", "UnknownName", "DataError", "ReportError", "ForeignModelError", "ContractError")
+USERS = ("StoreError", "UnknownName", "DataError", "ReportError", "ForeignModelError", "ContractError", "PluginError")
 """Errors whose message is for the user, one mistake a line."""
 COMPLETE, INTERNAL, WRONG_INPUT, INCOMPLETE, REGRESSION, NOTHING_MATCHED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -29,12 +30,31 @@ app.add_typer(data, name="data")
 SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a shipped suite.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")]
+
+
+class Compile(StrEnum):
+    AUTO = "auto"
+    NEVER = "never"
+    ALWAYS = "always"
+
+
+Compiled = Annotated[
+    Compile, typer.Option("--compile", help="Compile the training steps; auto: where the plan says that it pays.")
+]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Run with seeds 0 … N−1 in place of the suite's.")]
+Profile = Annotated[
+    str | None, typer.Option("--profile", metavar="NAME", help="One of the suite's profiles, such as cpu or gpu.")
+]
 Only = Annotated[str | None, typer.Option("--only", metavar="GLOB", help="Only matching dataset/view/variant.")]
 DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder with MNIST/raw/… as torchvision lays it out; else VAEBENCH_DATA."),
 ]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="FILE.py|MODULE", help="Brings parts of its own; may be repeated."),
+]
+TrustPlugins = Annotated[bool, typer.Option("--trust-plugins", help="Load the plugins that the suite lists.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SuiteFolderArgument = Annotated[Path, typer.Argument(metavar="DIR/SUITE", help="The suite's folder in the results.")]
 
@@ -62,14 +82,20 @@ def run(
     device: Device = "auto",
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Fleets at a time.")] = None,
     seeds: Seeds = None,
+    profile: Profile = None,
     only: Only = None,
     data_root: DataRoot = None,
-    timeout: Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds that a fleet may take.")] = None,
+    compiled: Compiled = Compile.AUTO,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.0, help="Seconds that a fleet may take in this run.")
+    ] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take up failed cells again.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Train everything again.")] = False,
     keep_stale: Annotated[bool, typer.Option("--keep-stale", help="Reuse what older sources made, marked.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="In this process, with tracebacks.")] = False,
+    plugin: Plugins = None,
+    trust_plugins: TrustPlugins = False,
 ) -> None:
     """Train what is missing or stale, score it, and write leaderboard and report."""
     from vaebench import cli_view, project
@@ -81,13 +107,14 @@ def run(
         workers=workers,
         data_root=data_root,
         policy=Policy(force=force, retry_failed=retry_failed, keep_stale=keep_stale, only=only),
+        compiled=compiled.value,
         timeout=timeout,
         fail_fast=fail_fast,
         debug=debug,
     )
     console = cli_view.console()
     started = time.monotonic()
-    loaded = project.load_suite(suite, seeds=seeds)
+    loaded = project.load_suite(suite, seeds=seeds, profile=profile, plugins=plugin or (), trust_plugins=trust_plugins)
     outcome = project.run(loaded, settings, cli_view.view_for(console))
     cli_view.print_leaderboard(console, outcome)
     cli_view.print_summary(console, outcome, time.monotonic() - started)
@@ -102,11 +129,15 @@ def plan(
     results: Results = Path("runs"),
     device: Device = "auto",
     seeds: Seeds = None,
+    profile: Profile = None,
     only: Only = None,
     data_root: DataRoot = None,
+    compiled: Compiled = Compile.AUTO,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="As in run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="As in run.")] = False,
     keep_stale: Annotated[bool, typer.Option("--keep-stale", help="As in run.")] = False,
+    plugin: Plugins = None,
+    trust_plugins: TrustPlugins = False,
     as_json: AsJson = False,
 ) -> None:
     """What would run, what is cached or stale and why; touches nothing."""
@@ -114,22 +145,36 @@ def plan(
     from vaebench.engines.planning import Policy
 
     policy = Policy(force=force, retry_failed=retry_failed, keep_stale=keep_stale, only=only)
-    settings = project.Settings(results=results, device=device, data_root=data_root, policy=policy)
-    made = project.plan(project.load_suite(suite, seeds=seeds), settings)
+    settings = project.Settings(
+        results=results, device=device, data_root=data_root, policy=policy, compiled=compiled.value
+    )
+    loaded = project.load_suite(suite, seeds=seeds, profile=profile, plugins=plugin or (), trust_plugins=trust_plugins)
+    made = project.plan(loaded, settings)
     if as_json:
         print(json.dumps(made.to_json(), indent=1, ensure_ascii=False))
     else:
         cli_view.print_plan(cli_view.console(), made)
+        cli_view.print_lines(cli_view.console(), project.missing_libraries(made.suite))
 
 
 @app.command()
-def check(suite: SuiteArgument) -> None:
-    """Every mistake in a suite file at once."""
-    from vaebench import project
+def check(
+    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="A suite file, or a shipped name.")] = None,
+    plugin: Plugins = None,
+    trust_plugins: TrustPlugins = False,
+) -> None:
+    """Every mistake in a suite file at once; without a suite, whether plugins keep what their kinds promise."""
+    from vaebench import cli_view, project
 
-    loaded = project.load_suite(suite)
+    if suite is None:
+        examined = project.examine(plugin or ())
+        cli_view.print_lines(cli_view.console(), examined.lines)
+        raise typer.Exit(COMPLETE if examined.passed else WRONG_INPUT)
+    loaded = project.load_suite(suite, plugins=plugin or (), trust_plugins=trust_plugins)
     pairs = f"{len(loaded.variants)} variants on {len(loaded.datasets)} data set views, {len(loaded.seeds)} seeds"
     print(f"{loaded.file}: no mistakes; {pairs}")
+    for line in project.missing_libraries(loaded):
+        print(line)
 
 
 @app.command()
@@ -148,11 +193,15 @@ def status(folder: SuiteFolderArgument, as_json: AsJson = False) -> None:
 
 @app.command(name="list")
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="variants|datasets|metrics|recipes|suites")], as_json: AsJson = False
+    kind: Annotated[str, typer.Argument(metavar="variants|datasets|metrics|recipes|suites")],
+    plugin: Plugins = None,
+    as_json: AsJson = False,
 ) -> None:
-    """One per line: name and title."""
+    """One per line: name and title; also of budgets, views, and parts: networks, likelihoods, posteriors, priors,
+    objectives."""
     from vaebench import project
 
+    project.load_plugins(*(plugin or ()))
     found = project.listing(kind)
     if as_json:
         print(json.dumps([{"name": name, "title": title} for name, title in found.items()], ensure_ascii=False))
@@ -163,10 +212,13 @@ def list_(
 
 
 @app.command()
-def describe(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: AsJson = False) -> None:
+def describe(
+    name: Annotated[str, typer.Argument(metavar="NAME")], plugin: Plugins = None, as_json: AsJson = False
+) -> None:
     """What a variant, data set, metric, recipe or part is."""
     from vaebench import cli_view, project
 
+    project.load_plugins(*(plugin or ()))
     found = project.describe(name)
     if as_json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
@@ -180,10 +232,12 @@ def report(
     templates: Annotated[
         Path | None, typer.Option("--templates", help="Folder whose templates take the place of the shipped ones.")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Write leaderboard, runs, contrasts, figures and report anew from the records."""
     from vaebench import project
 
+    project.load_plugins(*(plugin or ()))
     written = project.report(folder, templates)
     print(written.report)
     print(written.page)
@@ -195,11 +249,13 @@ def compare(
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one, or the same at another time.")],
     only: Only = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric; may be repeated.")] = None,
+    plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Differences B − A of the rows that both have, paired by seed where both know the seeds."""
     from vaebench import cli_view, project
 
+    project.load_plugins(*(plugin or ()))
     found = project.compare(first, second, only, metric)
     if as_json:
         print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
@@ -223,19 +279,32 @@ def publish(
 @app.command()
 def evaluate(
     model: Annotated[
-        str, typer.Argument(metavar="MODULE:FACTORY|FILE.py:FACTORY", help="What makes the model, without arguments.")
+        str,
+        typer.Argument(
+            metavar="MODULE:FACTORY|FILE.py:FACTORY|pythae:FOLDER",
+            help="What makes the model, without arguments; or a folder that pythae has saved.",
+        ),
     ],
     dataset: Annotated[str, typer.Option("--dataset", help="A data set view, such as mnist/binary.")],
     state: Annotated[
         Path | None, typer.Option("--state", help="A safetensors file with its parameters; pickles are not read.")
     ] = None,
     metrics: Annotated[
-        str, typer.Option("--metrics", metavar="A,B,C", help="Metrics, see `vaebench list metrics`.")
+        str,
+        typer.Option(
+            "--metrics",
+            metavar="A,B,C",
+            help="Metrics, see `vaebench list metrics`; with settings as in log_likelihood:samples=5000:images=100.",
+        ),
     ] = "elbo,log_likelihood,kl",
     budget: Annotated[str, typer.Option("--budget", help="quick, standard or full.")] = "quick",
     device: Device = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Of the evaluation, and of what the factory draws.")] = 0,
     data_root: DataRoot = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Open pickled networks in the folder, which may run any code.")
+    ] = False,
+    plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a model that vaebench did not train, with the numbers that a suite would report."""
@@ -243,10 +312,13 @@ def evaluate(
 
     from vaebench import cli_view, project
 
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    project.load_plugins(*(plugin or ()))
+    asked = project.parsed_metrics(metrics)
     errors = cli_view.console(sys.stderr)
     with contextlib.redirect_stdout(sys.stderr), cli_view.scoring(errors) as on_metric:
-        found = project.evaluate_reference(model, dataset, names, state, seed, budget, data_root, device, on_metric)
+        found = project.evaluate_reference(
+            model, dataset, asked, state, seed, budget, data_root, device, on_metric, trust
+        )
     if as_json:
         content = {"model": model, "state": state and str(state), "dataset": dataset, "values": found.to_json()}
         print(json.dumps({"vaebench": __version__, **content}, indent=1, ensure_ascii=False))
@@ -267,11 +339,13 @@ def gate(
     ] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric; may be repeated.")] = None,
     update: Annotated[bool, typer.Option("--update", help="Let the present numbers be the baseline.")] = False,
+    plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """What became worse since a baseline, by more than the seeds explain; exit code 4 if anything did."""
     from vaebench import cli_view, project
 
+    project.load_plugins(*(plugin or ()))
     effects = project.parsed_effects(min_effect or [])
     found = project.update_baseline(folder, baseline) if update else project.gate(folder, baseline, effects, metric)
     if as_json:
@@ -314,10 +388,12 @@ def export(
 @app.command()
 def schema(
     name: Annotated[str, typer.Argument(metavar="suite|leaderboard|runs|contrasts")] = "suite",
+    plugin: Plugins = None,
 ) -> None:
     """JSON Schema of suite files, or of a row of a table."""
     from vaebench import project
 
+    project.load_plugins(*(plugin or ()))
     print(json.dumps(project.schema(name), indent=1, ensure_ascii=False))
 
 
@@ -356,7 +432,9 @@ def main() -> None:
             raise
         code, message = _ending(error)
         if message:
-            print(message, file=sys.stderr)
+            from vaebench.engines.process import printable
+
+            print(printable(message), file=sys.stderr)
     sys.exit(code or COMPLETE)
 
 
@@ -374,8 +452,9 @@ def _ending(error: Exception) -> tuple[int, str]:
         **dict.fromkeys(USERS, lambda error: (WRONG_INPUT, str(error))),
         "EngineError": lambda error: (INTERNAL, str(error)),
     }
-    if type(error).__name__ in known:
-        return known[type(error).__name__](error)
+    for kind in type(error).__mro__:
+        if kind.__name__ in known:
+            return known[kind.__name__](error)
     if isinstance(error, OSError):
         return WRONG_INPUT, f"{error.filename}: {error.strerror}" if error.filename else str(error)
     hint = "a mistake of vaebench's; `vaebench --debug …` shows where"

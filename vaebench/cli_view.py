@@ -13,8 +13,10 @@ from rich.live import Live
 from rich.table import Table
 
 from vaebench.engines.planning import Plan
+from vaebench.engines.process import printable
 from vaebench.engines.progress import FleetProgress, Progress
 from vaebench.project import Run, Status, View
+from vaebench.store.here import missing_compiler
 
 if TYPE_CHECKING:
     from vaebench.reporting.compare import Compared, Difference
@@ -54,7 +56,15 @@ def planned(plan: Plan) -> str:
     fleets = "fleet" if len(plan.jobs) == 1 else "fleets"
     counts = ", ".join(f"{plan.counts[state]} {word}" for state, word in words.items() if plan.counts.get(state))
     estimate = f", about {duration(plan.seconds)}" if plan.seconds else ""
-    return f"{plan.suite.name}: {len(plan.cells)} cells ({counts}) in {len(plan.jobs)} {fleets}{estimate}"
+    return f"{plan.suite.name}: {len(plan.cells)} cells ({counts}) in {len(plan.jobs)} {fleets}{_path(plan)}{estimate}"
+
+
+def _path(plan: Plan) -> str:
+    """How many fleets take compiled steps, or why none that should."""
+    compiled = sum(job.compiled for job in plan.jobs)
+    if compiled and (missing := missing_compiler()):
+        return f", not compiled for want of {missing}"
+    return f", {compiled} compiled" if compiled else ""
 
 
 class LineView(View):
@@ -76,6 +86,8 @@ class LineView(View):
             return
         if event["event"] == "restart":
             say(self.console, f"{title(fleet)}: {event['why']}; going on from its last checkpoint")
+        if event["event"] == "elsewhere":
+            say(self.console, f"{title(fleet)}: {event['holder']} is at it; what it finishes is not made again")
         now = time.monotonic()
         due = now - self.said.get(fleet.fleet, now - LINE_SECONDS + 5.0) >= LINE_SECONDS
         if event["event"] in ("start", "end") or (event["event"] in ("epoch", "scoring") and due):
@@ -176,6 +188,8 @@ def print_summary(console: Console, run: Run, seconds: float) -> None:
 
 def print_plan(console: Console, plan: Plan) -> None:
     say(console, planned(plan))
+    if plan.seconds is None:
+        say(console, "  how long is not known: nothing like it has been trained on this machine")
     reasons = Counter(
         (cell.decision.state, cell.decision.why) for cell in plan.selected if cell.decision.state != "cached"
     )
@@ -296,8 +310,8 @@ def _print_field(console: Console, name: str, value: Any, depth: int) -> None:
 
 
 def say(console: Console, line: str) -> None:
-    """A line as it is: not wrapped, not coloured, markup in it left alone."""
-    print(line, file=console.file, flush=True)
+    """A line as it is: not wrapped, not coloured, markup in it left alone; nothing in it commands the terminal."""
+    print(printable(line), file=console.file, flush=True)
 
 
 def console(stream: TextIO | None = None) -> Console:

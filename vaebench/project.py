@@ -10,24 +10,31 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaebench.catalog.catalog import load_catalog
-from vaebench.engines import planning
+from vaebench.engines import planning, plugged
+from vaebench.engines.compiling import Wanted
+from vaebench.engines.estimate import machine
 from vaebench.engines.local import LocalEngine, Outcome
+from vaebench.engines.lockfile import read_lock
+from vaebench.engines.planfile import CellLine, PlanFile, read_plan
 from vaebench.engines.planning import Plan, Policy
 from vaebench.engines.progress import FleetStatus, Progress, ProgressFiles, read_progress
+from vaebench.plugins.loading import load_plugins
 from vaebench.store.files import StoreError, read_json, write_json
 from vaebench.store.folders import ResultsFolder, SuiteFolder
-from vaebench.suite import question
+from vaebench.store.here import remember_results
+from vaebench.suite import question, trainers
 from vaebench.suite.loading import load_suite, load_suite_mapping
 from vaebench.suite.mistakes import Findings, SuiteError, enumerated, nearest
 from vaebench.suite.suite import Suite
 
 if TYPE_CHECKING:
+    from vaebench.conformance.finding import Examined
     from vaebench.models.contract import LatentVariableModel
     from vaebench.models.given import ConditionalModel
     from vaebench.reporting.baseline import Updated
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
     from vaebench.reporting.gate import Gate, MinimumEffects
     from vaebench.reporting.leaderboard import Leaderboard
     from vaebench.reporting.publish import Published
+    from vaebench.reporting.rerun import Rerun
     from vaebench.store.merge import Merged
     from vaebench.store.record import MetricRequest
 
@@ -61,9 +69,17 @@ class Settings:
     data_root: Path | None = None
     """Folder in torchvision's layout; None: VAEBENCH_DATA, else vaebench's own, into which data are fetched."""
     policy: Policy = field(default_factory=Policy)
+    compiled: Wanted = "auto"
+    """Whether training steps are compiled; auto: where the plan's estimate says that it pays."""
     timeout: float | None = None
     fail_fast: bool = False
     debug: bool = False
+    plugins: Sequence[str | Path] = ()
+    """Files, or modules, that bring parts of their own."""
+    trust_plugins: bool = False
+    """Load also what the suite itself lists."""
+    profile: str | None = None
+    """One of the suite's profiles or, where it has none of its own, of the catalog's; None: the suite's choice."""
 
 
 class View:
@@ -90,21 +106,43 @@ class Run:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every cell that the run selected has all its numbers, if only from older sources that are kept."""
+        """Whether every cell that the run selected has all its numbers, if only from older sources that are kept, and
+        nothing failed on the way: also a second training, which leaves the numbers of the first."""
         decisions = [planned.decision for planned in self.plan.selected]
-        return all(decision.state in ("cached", "stale") and not decision.has_work for decision in decisions)
+        has_all = all(decision.state in ("cached", "stale") and not decision.has_work for decision in decisions)
+        return has_all and not self.outcome.failed
 
 
-def plan(suite: str | Path | Suite, settings: Settings | None = None) -> Plan:
+def _loaded(suite: str | Path | Mapping[str, Any] | Suite, settings: Settings) -> Suite:
+    """The suite, with the plugins of the settings."""
+    if isinstance(suite, Suite):
+        load_plugins(*settings.plugins)
+        return suite
+    chosen: dict[str, Any] = {name: getattr(settings, name) for name in ("profile", "plugins", "trust_plugins")}
+    return load_suite_mapping(suite, **chosen) if isinstance(suite, Mapping) else load_suite(suite, **chosen)
+
+
+def examine(references: Sequence[str | Path]) -> "Examined":
+    """Do plugins keep what their kinds promise? Everything that they bring is tried, small and quick."""
+    from vaebench.conformance.conformance import examine as examine_plugin
+    from vaebench.conformance.finding import Examined
+
+    if not references:
+        raise UnknownName("check: give a suite, or a plugin: vaebench check --plugin my_plugin.py")
+    return Examined(tuple(found for plugin in load_plugins(*references) for found in examine_plugin(plugin)))
+
+
+def plan(suite: str | Path | Mapping[str, Any] | Suite, settings: Settings | None = None) -> Plan:
     """What would run, and why; touches nothing."""
     settings = settings or Settings()
     made = planning.plan(
-        suite if isinstance(suite, Suite) else load_suite(suite),
+        _loaded(suite, settings),
         ResultsFolder(settings.results),
         settings.policy,
         settings.device,
         str(root) if (root := data_root(settings)) else None,
         settings.workers or default_workers(settings.device),
+        settings.compiled,
     )
     if not made.selected:
         raise NothingMatched(f"--only {settings.policy.only!r} matches none of the {len(made.cells)} planned cells")
@@ -116,8 +154,6 @@ def run(
 ) -> Run:
     """Train what is missing or stale, score it, and write leaderboard, runs, contrasts and report."""
     settings, view = settings or Settings(), view or View()
-    if isinstance(suite, Mapping):
-        suite = load_suite_mapping(suite)
     check_device(settings.device)
     made = plan(suite, settings)
     results, folder = ResultsFolder(settings.results), ResultsFolder(settings.results).suite(made.suite.name)
@@ -126,8 +162,10 @@ def run(
     write_json(folder.plan, made.to_json())
     write_json(folder.lock, lock(made, settings, results))
     outcome = _perform(made, settings, results, folder, view)
-    write_json(folder.lock, lock(made, settings, results))
-    leaderboard = render(made.suite, results, source_of(made.suite))
+    remember_results(results.path)
+    kept = lock(made, settings, results)
+    write_json(folder.lock, kept)
+    leaderboard = render(made.suite, results, command_of(kept))
     after = planning.plan(made.suite, results, Policy(keep_stale=True, only=settings.policy.only), settings.device)
     return Run(after, outcome, leaderboard, folder)
 
@@ -154,6 +192,28 @@ def _perform(made: Plan, settings: Settings, results: ResultsFolder, folder: Sui
         view.end()
 
 
+def rerun(path: Path, settings: Settings, view: View | None = None) -> "Rerun":
+    """Run the suite of a lock file again, in another results folder, on the device and the path of then, and hold every
+    number against the one in the runs.csv beside the lock."""
+    from vaebench.reporting.rerun import Rerun, differences, repeated
+    from vaebench.reporting.runs import read_runs
+
+    kept = SuiteFolder(path if path.is_dir() else path.parent)
+    file = kept.lock if path.is_dir() else path
+    if not file.is_file():
+        raise StoreError(f"{path}: no lock file; give DIR/SUITE/{kept.lock.name}, or the folder that it is in")
+    lock = read_lock(file)
+    if not kept.runs.is_file():
+        raise StoreError(f"{kept.runs}: missing, and with it the numbers to compare with; it belongs beside {file.name}")
+    results = ResultsFolder(settings.results)
+    if results.suite(lock.suite.name).path.resolve() == kept.path.resolve():
+        raise StoreError(f"{settings.results}: holds these very results; name another folder with --results")
+    before = read_runs(kept.runs)
+    made = run(lock.suite, replace(settings, device=lock.device, compiled=lock.compiled), view)
+    now = read_lock(made.folder.lock)
+    return Rerun(repeated(before, read_runs(made.folder.runs)), differences(lock.content, now.content))
+
+
 def source_of(suite: Suite) -> str:
     """What `vaebench run` is given for this suite: a shipped one has a name, a file below this folder a short path."""
     from vaebench.suite.loading import shipped
@@ -164,12 +224,19 @@ def source_of(suite: Suite) -> str:
     return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else suite.file)
 
 
-def render(suite: Suite, results: ResultsFolder, source: str, templates: Path | None = None) -> "Leaderboard":
+def command_of(lock: Mapping[str, Any]) -> str:
+    """What runs a suite again, from its lock file."""
+    profile = lock["suite"].get("profile")
+    chosen = f" --profile {profile}" if profile else ""
+    return f"vaebench run {lock['source']}{chosen}{plugged.options(lock.get('plugins', []))}"
+
+
+def render(suite: Suite, results: ResultsFolder, command: str, templates: Path | None = None) -> "Leaderboard":
     """Write leaderboard, runs, contrasts, figures and report from the records alone."""
     from vaebench.reporting.leaderboard import Leaderboard
     from vaebench.reporting.write import write_all
 
-    write_all(suite, results, {"command": f"vaebench run {source}"}, templates)
+    write_all(suite, results, {"command": command}, templates)
     _note_versions(results.suite(suite.name))
     return Leaderboard.read(results.suite(suite.name).leaderboard)
 
@@ -186,23 +253,18 @@ def _note_versions(folder: SuiteFolder) -> None:
 
 def report(path: Path, templates: Path | None = None) -> SuiteFolder:
     """Render a suite's folder anew from its records and its lock file."""
-    folder, suite, source = opened(path)
-    render(suite, ResultsFolder(path.parent), source, templates)
+    folder, suite, command = opened(path)
+    render(suite, ResultsFolder(path.parent), command, templates)
     return folder
 
 
 def opened(path: Path) -> tuple[SuiteFolder, Suite, str]:
-    """A suite's folder, the suite as it was run last, and what `vaebench run` was given for it."""
+    """A suite's folder, the suite as it was run last, and the command that ran it."""
     folder = SuiteFolder(path)
     if not folder.lock.exists():
         raise StoreError(f"{path}: no folder of a suite ({folder.lock.name} is missing); give DIR/SUITE")
-    try:
-        content = read_json(folder.lock)
-        return folder, Suite.from_json(content["suite"]), content["source"]
-    except (KeyError, TypeError) as error:
-        raise StoreError(
-            f"{folder.lock}: written by another version of vaebench ({error}); run the suite again"
-        ) from error
+    lock = read_lock(folder.lock)
+    return folder, lock.suite, command_of(lock.content)
 
 
 def compare(first: Path, second: Path, only: str | None = None, metrics: Sequence[str] | None = None) -> "Compared":
@@ -210,6 +272,8 @@ def compare(first: Path, second: Path, only: str | None = None, metrics: Sequenc
     from vaebench.reporting.compare import compare as compare_sides
     from vaebench.reporting.compare import read_side
 
+    for path in (first, second):
+        _check_side(SuiteFolder(path if path.is_dir() else path.parent))
     left, right = read_side(first), read_side(second)
     for metric in metrics or ():
         for side in (left, right):
@@ -218,6 +282,12 @@ def compare(first: Path, second: Path, only: str | None = None, metrics: Sequenc
     if not found.differences:
         raise NothingMatched(f"no row of {first} with a number has its like in {second}")
     return found
+
+
+def _check_side(folder: SuiteFolder) -> None:
+    """Refuse a suite of parts that a plugin brings, unless it is loaded."""
+    if folder.lock.exists():
+        opened(folder.path)
 
 
 def publish(suite: str, results: Path, to: Path, incomplete: bool = False) -> "Published":
@@ -333,29 +403,29 @@ def status(path: Path) -> Status:
     folder = SuiteFolder(path)
     if not folder.plan.exists():
         raise StoreError(f"{path}: no folder of a suite ({folder.plan.name} is missing); give DIR/SUITE")
-    planned, results = read_json(folder.plan), ResultsFolder(path.parent)
+    planned, results = read_plan(folder.plan), ResultsFolder(path.parent)
     counts, failures = {"done": 0, "failed": 0, "open": 0}, dict[str, int]()
-    for cell in planned["cells"]:
+    for cell in planned.cells:
         state, why = _state_of(cell, planned, results)
         counts[state] += 1
         if why:
             failures[why] = failures.get(why, 0) + 1
-    fleets = read_progress(folder, [fleet["fleet"] for fleet in planned["fleets"]])
-    return Status(planned["suite"], counts, failures, fleets)
+    fleets = read_progress(folder, [fleet.fleet for fleet in planned.fleets])
+    return Status(planned.suite, counts, failures, fleets)
 
 
-def _state_of(cell: Mapping[str, Any], planned: Mapping[str, Any], results: ResultsFolder) -> tuple[str, str]:
+def _state_of(cell: CellLine, planned: PlanFile, results: ResultsFolder) -> tuple[str, str]:
     """done, failed or open, and what went wrong."""
-    record, keep_stale = results.cell(cell["cell"]).read_record(), planned["keep_stale"]
-    if record is None or not (keep_stale or record.fingerprints == cell["fingerprints"]):
+    record, keep_stale = results.cell(cell.cell).read_record(), planned.keep_stale
+    if record is None or not (keep_stale or record.fingerprints == cell.fingerprints):
         return "open", ""
     if record.failure is not None:
         return "failed", f"{record.failure.kind}: {record.failure.message}"
-    wanted, now = set(cell["wanted"]), planned["metric_fingerprints"]
+    wanted, now = set(cell.wanted), planned.metric_fingerprints
     answers = [
         value
         for value in record.metrics
-        if value.request.key in wanted and (keep_stale or value.fingerprint == now[value.family])
+        if value.request.key in wanted and (keep_stale or value.fingerprint == now.get(value.family))
     ]
     if {value.request.key for value in answers} != wanted:
         return "open", ""
@@ -365,6 +435,27 @@ def _state_of(cell: Mapping[str, Any], planned: Mapping[str, Any], results: Resu
 
 USUAL = ("elbo", "log_likelihood", "kl")
 """Metrics that an evaluation has unless it is asked for others."""
+
+
+def parsed_metrics(text: str) -> list[str | dict[str, dict[str, Any]]]:
+    """Of `elbo,log_likelihood:samples=5000:images=100` what `evaluate` takes; values are YAML, lists in brackets."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    found: list[str | dict[str, dict[str, Any]]] = []
+    for entry in filter(None, (part.strip() for part in re.split(r",(?![^\[]*\])", text))):
+        metric, *settings = entry.split(":")
+        chosen = {}
+        for setting in settings:
+            name, equals, value = setting.partition("=")
+            try:
+                chosen[name.strip()] = YAML(typ="safe").load(value)
+            except YAMLError:
+                equals = ""
+            if not equals or not name.strip():
+                raise UnknownName(f"--metrics {entry}: {setting!r} must be SETTING=VALUE, as in samples=5000")
+        found.append({metric.strip(): chosen} if chosen else metric.strip())
+    return found
 
 
 def evaluate(
@@ -402,13 +493,43 @@ def evaluate_reference(
     data_root: Path | None = None,
     device: str = "auto",
     on_metric: Callable[[str], None] = lambda metric: None,
+    trust: bool = False,
 ) -> "Evaluation":
-    """The same of what `module:factory` or `path/to/file.py:factory` makes, filled from a safetensors file."""
+    """The same of what `module:factory` or `path/to/file.py:factory` makes, filled from a safetensors file, or of a
+    folder that a library has saved, `pythae:FOLDER`; networks that are pickled there are opened on `trust` only."""
     from vaebench.models import foreign
 
+    library, _, folder = reference.partition(":")
+    if library in load_catalog().libraries:
+        model = _saved_model(library, Path(folder), dataset, metrics, state, seed, budget, data_root, device, trust)
+        return evaluate(model, dataset, metrics, seed, budget, data_root, device, on_metric)
     _asked(dataset, metrics, seed, budget, device, foreign.mistakes(reference, state))
     model = foreign.load(reference, state, seed)
     return evaluate(model, dataset, metrics, seed, budget, data_root, device, on_metric)
+
+
+def _saved_model(
+    library: str,
+    folder: Path,
+    dataset: str,
+    metrics: question.Metrics,
+    state: Path | None,
+    seed: int,
+    budget: str,
+    data_root: Path | None,
+    device: str,
+    trust: bool,
+) -> "LatentVariableModel":
+    """The model in a folder that a library has saved, after everything that is asked of it was checked."""
+    from vaebench.catalog.implementation import implementation
+
+    adapter = load_catalog().libraries[library]
+    mistakes = implementation(adapter.examines)(folder, dataset, trust)
+    if state is not None:
+        mistakes.append(f"--state: {library}:{folder} brings its own parameters")
+    _asked(dataset, metrics, seed, budget, device, mistakes)
+    model: LatentVariableModel = implementation(adapter.loads)(folder, dataset, _root(data_root), trust)
+    return model
 
 
 def _asked(
@@ -435,9 +556,20 @@ LISTED: dict[str, Callable[[], Mapping[str, str]]] = {
     "datasets": lambda: {name: entry.title for name, entry in load_catalog().datasets.items()},
     "metrics": lambda: _metric_titles(),
     "recipes": lambda: load_catalog().recipe_titles,
+    "budgets": lambda: load_catalog().budget_titles,
+    "views": lambda: {name: view.title for name, view in load_catalog().views.items()},
+    "networks": lambda: _part_titles("network"),
+    "likelihoods": lambda: _part_titles("likelihood"),
+    "posteriors": lambda: _part_titles("posterior"),
+    "priors": lambda: _part_titles("prior"),
+    "objectives": lambda: _part_titles("objective"),
     "suites": lambda: _suite_titles(),
 }
 """What can be listed → name and title of each."""
+
+
+def _part_titles(kind: str) -> dict[str, str]:
+    return {name: part.title for name, part in load_catalog().parts[kind].items()}
 
 
 def listing(kind: str) -> Mapping[str, str]:
@@ -557,12 +689,26 @@ def lock(made: Plan, settings: Settings, results: ResultsFolder) -> dict[str, An
     return {
         "suite": made.suite.to_json(),
         "source": source_of(made.suite),
+        "plugins": plugged.recorded(made.suite),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: _version(name) for name in (*PACKAGES, *_foreign_packages(made.suite))},
         "device": settings.device,
+        "compiled": settings.compiled,
+        "machine": machine(),
         "git": git_state(Path.cwd()),
         "data": _checksums(made, results),
     }
+
+
+def _foreign_packages(suite: Suite) -> list[str]:
+    """Of the libraries that train some of the suite's variants."""
+    named = [trainers.library_of(variant.composition, load_catalog()) for variant in suite.variants]
+    return list(dict.fromkeys(library.package for library in named if library))
+
+
+def missing_libraries(suite: Suite) -> list[str]:
+    """A line for each library that variants of the suite need and that is not installed."""
+    return trainers.missing_libraries(suite.variants, load_catalog())
 
 
 def _checksums(made: Plan, results: ResultsFolder) -> dict[str, str]:

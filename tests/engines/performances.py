@@ -17,6 +17,7 @@ from vaebench.catalog.catalog import load_catalog
 from vaebench.engines.job import CellWork, Interrupted, Job
 from vaebench.engines.worker import Emit, Perform
 from vaebench.store.folders import ResultsFolder
+from vaebench.store.leases import is_held
 from vaebench.store.record import Failure, MetricValue, Record
 
 ODD_LATENT = 3
@@ -115,6 +116,17 @@ def hanging(job, results, emit, stop):
 
 
 @misbehaving
+def hanging_at_once(job, results, emit, stop):
+    time.sleep(600)
+
+
+@misbehaving
+def dying_slowly(job, results, emit, stop):
+    time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@misbehaving
 def chattering(job, results, emit, stop):
     while True:
         print("\x1b[31mblah\x1b[0m " * 50)
@@ -189,6 +201,29 @@ def patient(job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], boo
         if stop():
             raise Interrupted
         time.sleep(0.02)
+
+
+def noted(job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> None:
+    """Obedient and slow; every training leaves a line of who has done it."""
+    for work in job.cells if any(work.train for work in job.cells) else ():
+        time.sleep(0.1)
+        with (results.path / "trained.txt").open("a") as stream:
+            stream.write(f"{work.cell.id} {os.getppid()}\n")
+    obedient(job, results, emit, stop)
+
+
+def frozen_once(job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> None:
+    """The first worker to come waits until it is robbed of its cells, and looks before it writes as training does."""
+    memory = results.path / "frozen"
+    try:
+        memory.touch(exist_ok=False)
+    except FileExistsError:
+        obedient(job, results, emit, stop)
+        return
+    cell = job.cells[0].cell.id
+    while job.owner and is_held(results.path, cell, job.owner):
+        time.sleep(0.02)
+    raise Interrupted
 
 
 def deaf(job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> None:

@@ -1,12 +1,19 @@
 """A plan's time is judged by earlier cells of the same machine, the most alike first."""
 
+import dataclasses
+
 import pytest
 
+from tests.compositions import ELBO as ELBO_OBJECTIVE
 from tests.compositions import cell, composition
+from vaebench.data.dataset import load_dataset
 from vaebench.engines.estimate import estimate_seconds, machine
 from vaebench.engines.job import CellWork, Job
 from vaebench.store.folders import ResultsFolder
 from vaebench.store.record import MetricRequest, Record
+from vaebench.training.checkpoint import Checkpoints
+from vaebench.training.initialisation import build_system
+from vaebench.training.member import Member
 
 ELBO = MetricRequest("elbo", {"samples": 8, "split": "test", "seed": 0})
 MORE = MetricRequest("elbo", {"samples": 64, "split": "test", "seed": 0})
@@ -73,3 +80,40 @@ def test_a_damaged_record_is_passed_over(results):
     damaged.write_cell(cell(seed=5))
     damaged.result.write_text("{")
     assert estimate_seconds([job(cell(seed=1))], results, workers=1) == pytest.approx(3.0)
+
+
+def stand(results, made, step, seconds, fingerprints=None):
+    """A checkpoint of `made` after so many steps, as training leaves it."""
+    checkpoints = Checkpoints(lambda cell: results.cell(cell.id).checkpoint, {made.id: fingerprints or {}})
+    system, objective = build_system(made, load_dataset("digits").shape, 1197)
+    member = Member(made, system, objective)
+    member.history.seconds = seconds
+    checkpoints.save([member], step)
+
+
+def test_a_model_that_stands_half_way_takes_what_remains_at_its_own_pace(results):
+    """40 epochs of 1,197 images in batches of 100; a quarter of them took 5 s."""
+    made = cell(seed=0, epochs=40)
+    stand(results, made, step=round(10 * 1197 / 100), seconds=5.0)
+    assert estimate_seconds([job(made)], results, workers=1) == pytest.approx(15.0, rel=0.01)
+
+
+def test_what_stands_half_way_teaches_the_pace_of_its_like(results):
+    first, second = cell(seed=0, epochs=40), cell(seed=1, epochs=40)
+    stand(results, first, step=round(10 * 1197 / 100), seconds=5.0)
+    assert estimate_seconds([job(first), job(second)], results, workers=1) == pytest.approx(15.0 + 20.0, rel=0.01)
+
+
+def test_a_checkpoint_that_a_run_would_not_go_on_from_counts_for_nothing(results):
+    made = cell(seed=0, epochs=40)
+    stand(results, made, step=100, seconds=5.0, fingerprints={"training": "of older sources"})
+    assert estimate_seconds([job(made)], results, workers=1) is None
+    results.cell(made.id).checkpoint.write_bytes(b"\xff" * 64)
+    assert estimate_seconds([job(made)], results, workers=1) is None
+
+
+def test_more_draws_a_step_are_another_pace(results):
+    one, many = (cell(choices=composition(objective={**ELBO_OBJECTIVE, "samples": k})) for k in (1, 50))
+    leave(results, one, seconds=3.0)
+    leave(results, many, seconds=90.0)
+    assert estimate_seconds([job(dataclasses.replace(many, seed=7))], results, workers=1) == pytest.approx(90.0)

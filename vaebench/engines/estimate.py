@@ -1,32 +1,52 @@
-"""About how long a plan will take, judged by what earlier models of the same results folder took on this machine."""
+"""About how long a plan will take, judged by what earlier models took on this machine, those of its own results folder
+and those of others, and by how far its own have come."""
 
+import json
 import os
 import platform
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.engines.job import CellWork, Job
 from vaebench.store.cell import Cell, digest
 from vaebench.store.files import StoreError
 from vaebench.store.folders import CellFolder, ResultsFolder
+from vaebench.store.here import results_remembered
 from vaebench.store.record import Record
 
 MOST_RECORDS = 500
 """The newest are read; older ones would teach nothing more."""
+LONGEST_HEAD = 1 << 26
+"""Bytes of a checkpoint's head that are read; one of more is damaged."""
 
 
 def estimate_seconds(jobs: Sequence[Job], results: ResultsFolder, workers: int) -> float | None:
     """Seconds on the clock with `workers` fleets at a time; None where nothing like it was done before."""
     if not jobs:
         return 0.0
-    paces = Paces(_earlier(results))
-    fleets = [paces.job_seconds(job) for job in jobs]
+    standing = {work.cell.id: found for job in jobs for work in job.cells if (found := _standing(work, results))}
+    paces = Paces(earlier_records(results))
+    for job in jobs:
+        for work in job.cells:
+            if work.cell.id in standing:
+                paces.note_training(work.cell, standing[work.cell.id])
+    fleets = [paces.job_seconds(job, standing) for job in jobs]
     known = [seconds for seconds in fleets if seconds is not None]
     if len(known) < len(fleets):
         return None
     return max(sum(known) / min(workers, len(known)), *known)
+
+
+class Standing(NamedTuple):
+    """How far an unfinished model has come."""
+
+    epochs: float
+    seconds: float
+    """Its share of its fleets' time so far."""
 
 
 class Paces:
@@ -44,16 +64,27 @@ class Paces:
                 _note(self.scoring, [(key, *like) for like in likeness(cell)], seconds)
                 _note(self.scoring, [(family, *like) for like in likeness(cell)], seconds)
 
-    def job_seconds(self, job: Job) -> float | None:
-        """Training and scoring of a fleet; None where a part of it is like nothing before."""
-        parts = [part for work in job.cells for part in self._work_seconds(work)]
+    def note_training(self, cell: Cell, standing: Standing) -> None:
+        """Its own pace counts before that of any other."""
+        for key in likeness(cell):
+            self.training.setdefault(key, []).append(standing.seconds / standing.epochs)
+
+    def job_seconds(self, job: Job, standing: Mapping[str, Standing] | None = None) -> float | None:
+        """Training, what remains of it, and scoring of a fleet; None where a part of it is like nothing before."""
+        parts = [part for work in job.cells for part in self._work_seconds(work, (standing or {}).get(work.cell.id))]
         known = [part for part in parts if part is not None]
         return sum(known) if len(known) == len(parts) else None
 
-    def _work_seconds(self, work: CellWork) -> Iterator[float | None]:
+    def training_pace(self, cell: Cell, alike: Sequence[Hashable] | None = None) -> float | None:
+        """Seconds of a model-epoch by the most alike cells seen; `alike` holds the likenesses that count, else all."""
+        return _pace(self.training, likeness(cell) if alike is None else alike)
+
+    def _work_seconds(self, work: CellWork, standing: Standing | None) -> Iterator[float | None]:
         alike = likeness(work.cell)
-        if work.train:
-            pace = _pace(self.training, alike)
+        if work.train and standing is not None:
+            yield standing.seconds / standing.epochs * (work.cell.recipe["epochs"] - standing.epochs)
+        elif work.train:
+            pace = self.training_pace(work.cell)
             yield None if pace is None else pace * work.cell.recipe["epochs"]
         for request in work.requests:
             exact = [(request.key, *like) for like in alike]
@@ -65,18 +96,20 @@ def likeness(cell: Cell) -> list[tuple[Hashable, ...]]:
     choices, pixels = cell.composition, load_catalog().datasets[cell.dataset].pixels
     parts = {kind: choices[kind]["name"] for kind in ("likelihood", "posterior", "prior", "objective")}
     network = digest([choices["network"], choices["latent"]])
+    draws = choices["objective"].get("samples", 1)
     return [
-        (pixels, cell.view, cell.recipe["batch"], network, digest(parts)),
-        (pixels, network, parts["objective"]),
+        (pixels, cell.view, cell.recipe["batch"], network, draws, digest(parts)),
+        (pixels, network, parts["objective"], draws),
         (pixels, parts["objective"]),
         (pixels,),
     ]
 
 
 def seconds_per_model_epoch(record: Record) -> float | None:
-    """A model's share of its fleet's seconds / its epochs, where the record says both."""
+    """A model's share of its fleet's seconds without those of tracing and compiling / its epochs, where the record says
+    both."""
     seconds, epochs = record.training.get("seconds"), record.training.get("epochs")
-    return seconds / epochs if seconds and epochs else None
+    return (seconds - record.training.get("preparing_seconds", 0.0)) / epochs if seconds and epochs else None
 
 
 def machine() -> dict[str, Any]:
@@ -85,18 +118,42 @@ def machine() -> dict[str, Any]:
     return {"platform": platform.platform(), "processor": name, "cores": os.cpu_count()}
 
 
-def _earlier(results: ResultsFolder) -> Iterator[tuple[Cell, Record]]:
-    """The newest cells of the folder that were made on this machine."""
+def earlier_records(results: ResultsFolder) -> Iterator[tuple[Cell, Record]]:
+    """The newest cells that were made on this machine: those of the folder, then those of other results folders."""
+    folders = [results.path, *(path for path in results_remembered() if path != results.path.resolve())]
+    return islice(chain.from_iterable(map(_records, folders)), MOST_RECORDS)
+
+
+def _records(results: Path) -> Iterator[tuple[Cell, Record]]:
     here = machine()
-    files = sorted((results.path / "cells").glob("*/result.json"), key=_changed, reverse=True)
-    for file in files[:MOST_RECORDS]:
+    for file in sorted((results / "cells").glob("*/result.json"), key=_changed, reverse=True):
         folder = CellFolder(file.parent)
         try:
             cell, record = folder.read_cell(), folder.read_record()
-        except (StoreError, OSError, KeyError):
-            continue
+            hash(tuple(likeness(cell)))
+        except (StoreError, OSError, LookupError, TypeError, AttributeError, ValueError, RecursionError):
+            continue  # damaged, of a plugin that is not loaded, or of somebody who means harm
         if record and record.environment.items() >= here.items():
             yield cell, record
+
+
+def _standing(work: CellWork, results: ResultsFolder) -> Standing | None:
+    """Where the checkpoint of a model stands that a run would go on from; None where there is none.
+
+    Its state is plain JSON in the head of a safetensors file (vaebench.training.checkpoint), read here without torch.
+    """
+    try:
+        with results.cell(work.cell.id).checkpoint.open("rb") as stream:
+            head = stream.read(min(int.from_bytes(stream.read(8), "little"), LONGEST_HEAD))
+        state = json.loads(json.loads(head)["__metadata__"]["state"])
+        recipe, splits = work.cell.recipe, load_catalog().datasets[work.cell.dataset].splits
+        images = splits["train"] + (splits["validation"] if recipe["train"] == "all" else 0)
+        images = min(recipe.get("first_images") or images, images)
+        epochs, seconds = state["step"] * recipe["batch"] / images, state["history"]["seconds"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    goes_on = work.train and state["fingerprints"] == work.fingerprints
+    return Standing(epochs, seconds) if goes_on and epochs and seconds else None
 
 
 def _changed(file: Any) -> float:

@@ -1,6 +1,6 @@
 """What a worker is asked to do: one fleet, as plain JSON."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vaebench.store.cell import Cell
@@ -52,6 +52,12 @@ class Job:
     """Metric family → hash of its evaluator's sources, for the answers."""
     device: str = "auto"
     data_root: str | None = None
+    plugins: dict[str, str] = field(default_factory=dict)
+    """Reference of each plugin that the cells need → hash of its sources when the job was planned."""
+    compiled: bool = False
+    """Whether training is to take compiled steps."""
+    owner: str | None = None
+    """Who holds the leases of the cells (store.leases); None where nobody shares the results."""
 
     @property
     def epochs(self) -> int | None:
@@ -65,6 +71,9 @@ class Job:
             "metric_fingerprints": self.metric_fingerprints,
             "device": self.device,
             "data_root": self.data_root,
+            "plugins": self.plugins,
+            "compiled": self.compiled,
+            "owner": self.owner,
         }
 
     @classmethod
@@ -75,4 +84,7 @@ class Job:
             metric_fingerprints=content["metric_fingerprints"],
             device=content["device"],
             data_root=content["data_root"],
+            plugins=content["plugins"],
+            compiled=content["compiled"],
+            owner=content["owner"],
         )

@@ -5,19 +5,21 @@ import queue
 import signal
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from vaebench.catalog.implementation import implementation
+from vaebench.engines.claims import Claims
 from vaebench.engines.job import Job
 from vaebench.engines.planning import Plan
 from vaebench.engines.process import Inbox, WorkerProcess, threads_per_worker
-from vaebench.engines.settling import Settled, Stamp, finished, remaining, settle, stamps
+from vaebench.engines.settling import Settled, finished, remaining, settle, stamps
 from vaebench.engines.worker import PERFORM
-from vaebench.store.files import write_text
-from vaebench.store.folders import ResultsFolder
+from vaebench.store.files import Unwritable, write_text
+from vaebench.store.folders import ResultsFolder, Stamp
+from vaebench.store.leases import Leases
 from vaebench.store.record import Failure
 
 Listener = Callable[[dict[str, Any]], None]
@@ -25,6 +27,7 @@ Listener = Callable[[dict[str, Any]], None]
 
 The engine's own events: `start` (fleet), `end` (fleet, status, done, failed), `stopping` (why) and, twice a second,
 `tick`; between start and end of a fleet, with its key as `fleet`, those that the worker emits, and `restart` (why).
+Of a fleet that another driver works on: `elsewhere` (fleet, holder), and `end` if that driver has done all of it.
 """
 
 TICK_SECONDS = 0.5
@@ -34,6 +37,8 @@ DEATHS = 3
 """Workers that a fleet may lose before it is recorded as failed; each goes on from the last one's checkpoints."""
 STOP_SECONDS = 60
 """How long workers have to come to a point where they can stop."""
+CLAIM_SECONDS = 1.0
+"""How often a driver looks whether others have let go of a cell, and whether its own leases still are its own."""
 
 
 class EngineError(Exception):
@@ -57,7 +62,7 @@ class LocalEngine:
     workers: int = 1
     """Jobs at a time; they share the cores evenly."""
     timeout: float | None = None
-    """Seconds that one fleet may take; None: as long as it likes."""
+    """Seconds that one fleet may take in a run, over all its workers; None: as long as it likes."""
     fail_fast: bool = False
     """Stop at the first cell that fails."""
     debug: bool = False
@@ -69,23 +74,29 @@ class LocalEngine:
         """Perform every job of `plan`; on the first Ctrl-C stop the workers and return, on the second kill them."""
         if not plan.jobs:
             return Outcome()
-        with _interrupts() as interrupts:
+        with _interrupts() as interrupts, Leases(results.path) as leases:
+            claims = Claims(plan, results, leases, listener)
             run = _run_here if self.debug else _run_workers
-            settled = run(self, plan.jobs, results, listener, interrupts)
-        total = Settled.total(settled)
+            settled = run(self, claims, results, listener, interrupts)
+        total = Settled.total([*claims.elsewhere, *settled])
         return Outcome(total.done, total.failed, interrupts.is_set())
 
 
 def _run_here(
     engine: LocalEngine,
-    jobs: Sequence[Job],
+    claims: Claims,
     results: ResultsFolder,
     listener: Listener,
     interrupts: threading.Event,
 ) -> list[Settled]:
     perform = implementation(engine.perform)
     settled: list[Settled] = []
-    for job in jobs:
+    while claims and not interrupts.is_set():
+        job = claims.next()
+        if job is None:
+            listener({"event": "tick"})
+            interrupts.wait(CLAIM_SECONDS)
+            continue
         before = stamps(job, results)
         emit = _for_fleet(job, listener)
         emit({"event": "start"})
@@ -98,19 +109,20 @@ def _run_here(
         else:
             settled.append(settle(job, results, before, None))
         emit(_end_event("stopped" if interrupts.is_set() else "done", settled[-1]))
-        if interrupts.is_set() or (engine.fail_fast and settled[-1].failed):
+        claims.release(job)
+        if engine.fail_fast and settled[-1].failed:
             break
     return settled
 
 
 def _run_workers(
     engine: LocalEngine,
-    jobs: Sequence[Job],
+    claims: Claims,
     results: ResultsFolder,
     listener: Listener,
     interrupts: threading.Event,
 ) -> list[Settled]:
-    crew = _Crew(engine, jobs, results, listener, interrupts)
+    crew = _Crew(engine, claims, results, listener, interrupts)
     try:
         return crew.run()
     finally:
@@ -135,7 +147,7 @@ class _Crew:
     def __init__(
         self,
         engine: LocalEngine,
-        jobs: Sequence[Job],
+        claims: Claims,
         results: ResultsFolder,
         listener: Listener,
         interrupts: threading.Event,
@@ -144,15 +156,18 @@ class _Crew:
         self.results = results
         self.listener = listener
         self.interrupts = interrupts
-        self.waiting = deque(jobs)
+        self.claims = claims
         self.settled: list[Settled] = []
-        self.size = max(1, min(engine.workers, len(jobs)))
+        self.size = max(1, min(engine.workers, len(claims)))
         self.inbox: Inbox = queue.Queue(maxsize=10_000)
         self.workers: dict[WorkerProcess, float] = {}
         """Worker → when it was started."""
         self.assigned: dict[WorkerProcess, _Assignment] = {}
         self.deaths: Counter[str] = Counter()
         """Fleet → workers that died over it."""
+        self.spent: dict[str, float] = {}
+        """Fleet → seconds that earlier workers have had for it."""
+        self.claimed_at = 0.0
         self.stop_asked: float | None = None
         self.handlers = {"end": self._on_end, "exit": self._on_exit, "garbage": self._on_garbage}
 
@@ -167,6 +182,7 @@ class _Crew:
             if time.monotonic() - last_tick >= TICK_SECONDS:
                 last_tick = time.monotonic()
                 self._enforce_limits()
+                self._look_after_leases()
                 self.listener({"event": "tick"})
         return self.settled
 
@@ -177,7 +193,7 @@ class _Crew:
 
     def _hire(self) -> None:
         """Start workers while there is work for them."""
-        while not self.stop_asked and len(self.workers) < self.size and len(self._free()) < len(self.waiting):
+        while not self.stop_asked and len(self.workers) < self.size and len(self._free()) < len(self.claims):
             worker = WorkerProcess(self.results.path, self.engine.perform, threads_per_worker(self.size), self.inbox)
             self.workers[worker] = time.monotonic()
 
@@ -185,11 +201,13 @@ class _Crew:
         return [worker for worker in self.workers if worker not in self.assigned]
 
     def _assign(self, worker: WorkerProcess) -> None:
-        """Give a free worker the next job, or end it: it holds nothing that is not on disk."""
-        if self.stop_asked or not self.waiting:
-            self._end(worker)
+        """Give a free worker the next job, or end it: it holds nothing that is not on disk. Where other drivers hold
+        all that is left it waits, for they may let go of it undone."""
+        job = None if self.stop_asked else self.claims.next()
+        if job is None:
+            if self.stop_asked or not self.claims:
+                self._end(worker)
             return
-        job = self.waiting.popleft()
         if job.fleet not in self.deaths:
             self._forget_logs(job)
         tell = _for_fleet(job, self.listener)
@@ -205,7 +223,10 @@ class _Crew:
             worker.is_ready = True
             self._assign(worker)
         elif worker in self.workers and event["event"] == "exit":
-            raise EngineError(f"a worker {worker.ending()} before it was ready")
+            if not worker.is_ready:
+                raise EngineError(f"a worker {worker.ending()} before it was ready")
+            self._end(worker)
+            self._hire()
 
     def _on_news(self, worker: WorkerProcess, event: dict[str, Any]) -> None:
         assignment = self.assigned[worker]
@@ -219,9 +240,14 @@ class _Crew:
 
     def _on_end(self, worker: WorkerProcess, event: dict[str, Any]) -> None:
         status = event["status"]
+        if status == "failed" and event["kind"] == "unwritable":
+            # nothing can be put on record either, so the cells stay as they are, for the next run
+            raise Unwritable(event["message"])
         if status == "failed":
             # after an error that `perform` did not expect, its process is not trusted with another job
             self._dismiss(worker, Failure(event["kind"], event["message"]))
+        elif status == "stopped" and not self.stop_asked and self._is_robbed(worker):
+            self._yield(worker)
         elif status == "stopped" and not self.stop_asked:
             self._dismiss(worker, Failure("crash", "the worker was told to stop (SIGTERM), and not by vaebench"))
         else:
@@ -238,14 +264,21 @@ class _Crew:
             return
         assignment.tell({"event": "restart", "why": f"the worker{assignment.at} {worker.ending()}"})
         del self.assigned[worker]
+        self.spent[fleet] = self._seconds(assignment, time.monotonic())
         self._keep_log(assignment.job, worker.log.text())
-        self.settled.append(finished(assignment.job, self.results, assignment.before))
-        if left := remaining(assignment.job, self.results, assignment.before):
-            self.waiting.appendleft(left)
+        self._end(worker)
+        self._put_back(assignment)
+        self._hire()
+
+    def _put_back(self, assignment: _Assignment) -> None:
+        """Keep what a worker had finished, and let the rest of its job wait for another."""
+        job = assignment.job
+        self.settled.append(finished(job, self.results, assignment.before))
+        self.claims.release(job)
+        if left := remaining(job, self.results, assignment.before):
+            self.claims.give_back(left, first=True)
         else:
             assignment.tell(_end_event("done", self.settled[-1]))
-        self._end(worker)
-        self._hire()
 
     def _on_garbage(self, worker: WorkerProcess, event: dict[str, Any]) -> None:
         text = f"the worker wrote something that is no event into its event stream: {event['text']!r}"
@@ -258,11 +291,43 @@ class _Crew:
             assignment = self.assigned.get(worker)
             if self.stop_asked and now - self.stop_asked > STOP_SECONDS:
                 self._dismiss(worker, Failure("crash", "the worker did not stop when it was asked to"))
-            elif assignment and limit and now - assignment.started > limit:
+            elif assignment and limit and self._seconds(assignment, now) > limit:
                 message = f"the fleet ran past its {limit:g} seconds{assignment.at}{worker.last_words()}"
                 self._dismiss(worker, Failure("timeout", message))
             elif not worker.is_ready and now - started > START_SECONDS:
                 raise EngineError(f"a worker did not start within {START_SECONDS} seconds{worker.last_words()}")
+
+    def _seconds(self, assignment: _Assignment, now: float) -> float:
+        """What a fleet has taken in this run, over all its workers."""
+        return self.spent.get(assignment.job.fleet, 0.0) + now - assignment.started
+
+    def _look_after_leases(self) -> None:
+        """Stop work on cells that another driver has taken over, and take up what others have let go of."""
+        now = time.monotonic()
+        if now - self.claimed_at < CLAIM_SECONDS:
+            return
+        self.claimed_at = now
+        lost = self.claims.lost()
+        for worker in list(self.assigned) if lost else ():
+            if self._is_robbed(worker):
+                self._yield(worker)
+        self._hire()
+        for worker in self._free():
+            if worker.is_ready:
+                self._assign(worker)
+
+    def _is_robbed(self, worker: WorkerProcess) -> bool:
+        """Whether another driver has taken over a cell that the worker is at."""
+        job = self.assigned[worker].job
+        return self.claims.still_ours(job) != job
+
+    def _yield(self, worker: WorkerProcess) -> None:
+        """Leave to another driver what it has taken over, and what we still hold to whoever comes first."""
+        assignment = self.assigned.pop(worker)
+        assignment.tell({"event": "restart", "why": "another driver took it for abandoned and has it now"})
+        self._end(worker)
+        self._put_back(assignment)
+        self._hire()
 
     def _dismiss(self, worker: WorkerProcess, failure: Failure) -> None:
         """End a worker, put `failure` on record for what it left undone, and go on with another."""
@@ -277,13 +342,14 @@ class _Crew:
 
     def _settle(self, worker: WorkerProcess, failure: Failure | None, status: str) -> None:
         assignment = self.assigned.pop(worker)
-        job, before = assignment.job, assignment.before
+        job, before = self.claims.still_ours(assignment.job), assignment.before
         if status == "stopped":
             settled = finished(job, self.results, before)
         else:
             settled = settle(job, self.results, before, failure)
         self._keep_log(job, worker.log.text())
         self.settled.append(settled)
+        self.claims.release(assignment.job)
         assignment.tell(_end_event(status, settled))
         if settled.failed and self.engine.fail_fast:
             self._stop("a cell failed")

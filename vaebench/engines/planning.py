@@ -1,21 +1,25 @@
 """What a run has to do: the state of every planned cell, and the jobs that remain."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from vaebench.catalog.catalog import KINDS, load_catalog
+from vaebench.engines.compiling import Wanted, compiled_where_it_pays
 from vaebench.engines.estimate import estimate_seconds
 from vaebench.engines.job import CellWork, Job
+from vaebench.engines.plugged import plugins_of_cells
+from vaebench.plugins.fingerprints import fingerprint
 from vaebench.store.cell import Cell, digest
-from vaebench.store.fingerprints import MODEL_ROOMS, fingerprint
-from vaebench.store.folders import ResultsFolder
+from vaebench.store.fingerprints import MODEL_ROOMS
+from vaebench.store.folders import ResultsFolder, Stamp
 from vaebench.store.record import MetricRequest, Record
 from vaebench.suite.expansion import Impossible, expand, requests
 from vaebench.suite.fleets import group
 from vaebench.suite.suite import Suite
+from vaebench.suite.trainers import library_of
 
 State = Literal["cached", "train", "stale", "failed", "score"]
 TRAINER = "vaebench.training.fitting"
@@ -96,6 +100,8 @@ class Plan:
     metric_fingerprints: dict[str, str]
     """Metric family → hash of its evaluator's sources as they are now."""
     policy: Policy
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
+    """Cell → the record that the plan was made by: one that changes before its turn comes is another driver's work."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -127,6 +133,7 @@ class Plan:
                     "cells": [work.cell.id for work in job.cells],
                     "train": sum(work.train for work in job.cells),
                     "epochs": job.epochs,
+                    "compiled": job.compiled,
                 }
                 for job in self.jobs
             ],
@@ -143,6 +150,7 @@ def plan(
     device: str = "auto",
     data_root: str | None = None,
     workers: int = 1,
+    compiled: Wanted = "auto",
 ) -> Plan:
     """Compare what `suite` asks for with the records in `results`; reads only."""
     policy = policy or Policy()
@@ -150,20 +158,22 @@ def plan(
     expansion = expand(suite)
     cells = []
     records: dict[str, Record | None] = {}
+    stamps: dict[str, Stamp] = {}
     for planned in expansion.planned:
         cell = planned.cell
         folder = results.cell(cell.id)
         if cell.id not in records:
+            stamps[cell.id] = folder.stamp
             records[cell.id] = folder.read_record()
         wanted = tuple(requests(suite, planned))
         fingerprints = sources.model(cell)
         decision = decide(records[cell.id], wanted, fingerprints, sources.metric, folder.model.exists(), policy)
         selected = policy.selects(cell.source, planned.variant)
         cells.append(PlannedCell(planned.variant, cell, wanted, fingerprints, decision, selected))
-    jobs = _jobs(cells, sources, device, data_root)
+    jobs = compiled_where_it_pays(_jobs(cells, sources, device, data_root), results, compiled)
     seconds = estimate_seconds(jobs, results, workers)
     metrics = {family: sources.metric(family) for family in suite.families}
-    return Plan(suite, tuple(cells), tuple(expansion.impossible), jobs, seconds, metrics, policy)
+    return Plan(suite, tuple(cells), tuple(expansion.impossible), jobs, seconds, metrics, policy, stamps)
 
 
 def decide(
@@ -237,6 +247,7 @@ def _jobs(cells: Iterable[PlannedCell], sources: "Sources", device: str, data_ro
             },
             device=device,
             data_root=data_root,
+            plugins=plugins_of_cells(work[cell.id] for cell in fleet.cells),
         )
         for fleet in group([item.cell for item in work.values()])
     )
@@ -272,7 +283,9 @@ def model_modules(cell: Cell) -> frozenset[str]:
     catalog = load_catalog()
     parts = (catalog.parts[kind][cell.composition[kind]["name"]] for kind in KINDS)
     implementations = [part.implementation for part in parts] + [catalog.datasets[cell.dataset].implementation]
-    return frozenset([TRAINER, *(_module(text) for text in implementations if text)])
+    library = library_of(cell.composition, catalog)
+    trainer = TRAINER if library is None else _module(library.trains)
+    return frozenset([trainer, *(_module(text) for text in implementations if text)])
 
 
 def model_fingerprints(cell: Cell) -> dict[str, str]:

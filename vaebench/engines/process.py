@@ -18,7 +18,7 @@ LINE_LIMIT = 1 << 20
 """Bytes of one event; what is longer is no event."""
 LOG_LIMIT = 1 << 16
 """Bytes of a worker's output that are kept: the last ones."""
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _REQUIRED: dict[str, set[str]] = {
     "ready": set(),
@@ -147,8 +147,9 @@ class Tail:
 
 
 def printable(text: str) -> str:
-    """`text` without escape sequences and control characters; a carriage return ends a line."""
-    return _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    """`text` without escape sequences and control characters; a carriage return ends a line, half a character is ?."""
+    whole = text.encode(errors="replace").decode()
+    return _ESCAPES.sub("", whole.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def threads_per_worker(workers: int) -> int:

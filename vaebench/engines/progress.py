@@ -1,5 +1,6 @@
 """How far a run is: state kept from the engine's events, for the live view and for `vaebench status`."""
 
+import contextlib
 import os
 import socket
 import time
@@ -8,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vaebench.engines.planning import Plan
-from vaebench.store.files import read_json, write_json
+from vaebench.store.files import Damaged, read_json, write_json
 from vaebench.store.folders import SuiteFolder
+from vaebench.store.shapes import Misshapen, shaped
 
 FleetState = Literal["waiting", "training", "scoring", "done", "failed", "stopped"]
 WRITE_SECONDS = 1.0
@@ -67,7 +69,7 @@ class FleetProgress:
         elif kind == "cell":
             self.outcomes[event["cell"]] = _message(event)
         elif kind == "end":
-            self.ended = now
+            self.started, self.ended = self.started or now, now
             self.outcomes.update(dict.fromkeys(event["done"], ""), **dict(event["failed"]))
             self.state = "failed" if self.failures and event["status"] != "stopped" else event["status"]
 
@@ -204,10 +206,26 @@ def read_progress(folder: SuiteFolder, fleets: Iterable[str]) -> list[FleetStatu
     found = []
     for fleet in fleets:
         path = folder.progress(fleet)
-        if path.exists():
+        with contextlib.suppress(FileNotFoundError, Damaged, Misshapen):  # a damaged one says nothing
             content = read_json(path)
+            shaped(_ProgressFile, content)
             found.append(FleetStatus(content, is_alive(content)))
     return found
+
+
+@dataclass(frozen=True)
+class _ProgressFile:
+    """What others read in such a file."""
+
+    source: str
+    variants: list[str]
+    state: FleetState
+    epoch: int
+    epochs: int | None
+    scoring: str
+    pid: int
+    host: str
+    heartbeat: float
 
 
 def is_alive(content: dict[str, Any]) -> bool:
@@ -221,7 +239,7 @@ def is_alive(content: dict[str, Any]) -> bool:
 def _process_exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

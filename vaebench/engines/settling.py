@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from vaebench.catalog.catalog import load_catalog
 from vaebench.engines.job import CellWork, Job
 from vaebench.engines.planning import metric_problems
-from vaebench.store.folders import CellFolder, ResultsFolder
+from vaebench.store.folders import CellFolder, ResultsFolder, Stamp
 from vaebench.store.record import Failure, MetricRequest, MetricValue, Record
 
 NO_ANSWER = Failure("error", "the worker ended its job without saying anything about this")
@@ -30,13 +30,9 @@ class Settled:
         )
 
 
-Stamp = tuple[int, int] | None
-"""Tells one writing of a record from the next."""
-
-
 def stamps(job: Job, results: ResultsFolder) -> dict[str, Stamp]:
     """Which records stand before a job, to be compared when it has ended."""
-    return {work.cell.id: _stamp(results.cell(work.cell.id)) for work in job.cells}
+    return {work.cell.id: results.cell(work.cell.id).stamp for work in job.cells}
 
 
 def settle(job: Job, results: ResultsFolder, before: dict[str, Stamp], failure: Failure | None) -> Settled:
@@ -53,18 +49,20 @@ def finished(job: Job, results: ResultsFolder, before: dict[str, Stamp]) -> Sett
         _outcome(work, record)
         for work in job.cells
         if (record := results.cell(work.cell.id).read_record())
-        and _stamp(results.cell(work.cell.id)) != before[work.cell.id]
+        and results.cell(work.cell.id).stamp != before[work.cell.id]
         and (record.status == "failed" or not _unanswered(record, work, job))
     )
 
 
 def remaining(job: Job, results: ResultsFolder, before: dict[str, Stamp]) -> Job | None:
-    """The part of a job that its worker left undone when it died; what was trained is only to be scored."""
+    """The part of a job that is still undone, be it that its worker died or that another driver did some of it; what
+    was trained meanwhile is only to be scored."""
     works = []
     for work in job.cells:
         folder = results.cell(work.cell.id)
         record = folder.read_record()
-        if record is None or _stamp(folder) == before[work.cell.id]:
+        is_other = record is not None and work.train and record.fingerprints != work.fingerprints
+        if record is None or is_other or folder.stamp == before[work.cell.id]:
             works.append(work)
         elif record.status == "done" and (unanswered := _unanswered(record, work, job)):
             works.append(replace(work, train=False, requests=tuple(unanswered)))
@@ -81,10 +79,14 @@ def failed_answers(request: MetricRequest, note: str, fingerprint: str) -> list[
 
 def _settle_cell(job: Job, work: CellWork, folder: CellFolder, before: Stamp, failure: Failure) -> Settled:
     record = folder.read_record()
-    if record is None or (work.train and _stamp(folder) == before):
+    if record is None or (work.train and folder.stamp == before):
+        made = Record(work.cell.id, "failed", work.fingerprints, failure=failure)
+        if record is not None and record.status == "done":
+            # what befell a second training says nothing against the numbers of the first
+            return _outcome(work, made)
         folder.write_cell(work.cell)
-        record = Record(work.cell.id, "failed", work.fingerprints, failure=failure)
-        folder.write_record(record)
+        folder.write_record(made)
+        record = made
     elif record.status == "done" and (unanswered := _unanswered(record, work, job)):
         answers = [
             answer
@@ -110,11 +112,3 @@ def _outcome(work: CellWork, record: Record) -> Settled:
     failure = record.failure
     problem = f"{failure.kind}: {failure.message}" if failure else metric_problems(record, work.requests)
     return Settled(failed=((work.cell.id, problem),)) if problem else Settled(done=(work.cell.id,))
-
-
-def _stamp(folder: CellFolder) -> Stamp:
-    try:
-        status = folder.result.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_mtime_ns, status.st_ino

@@ -5,7 +5,7 @@ import io
 import platform
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,10 @@ import safetensors
 import safetensors.torch
 import torch
 
-from vaebench.data.dataset import load_dataset
+from vaebench.catalog.catalog import load_catalog
+from vaebench.catalog.implementation import implementation
+from vaebench.data.dataset import Dataset, load_dataset
+from vaebench.data.mnist import DataError
 from vaebench.data.source import Source
 from vaebench.engines.estimate import machine
 from vaebench.engines.job import CellWork, Interrupted, Job
@@ -24,10 +27,14 @@ from vaebench.engines.settling import failed_answers
 from vaebench.metrics.arrays import keepsakes
 from vaebench.metrics.evaluation import evaluate
 from vaebench.metrics.subject import Subject
+from vaebench.models.foreign import ForeignModelError
+from vaebench.plugins.loading import load_as_planned
 from vaebench.store.cell import Cell
-from vaebench.store.files import replacing, write_text
+from vaebench.store.files import file_checksum, replacing, write_text
 from vaebench.store.folders import CellFolder, ResultsFolder
+from vaebench.store.leases import is_held
 from vaebench.store.record import Failure, Record
+from vaebench.suite.trainers import library_of, not_installed
 from vaebench.training import fleet
 from vaebench.training.checkpoint import Checkpoints
 from vaebench.training.fitting import fit
@@ -38,18 +45,30 @@ Emit = Callable[[dict[str, Any]], None]
 
 def perform(job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> None:
     """Records are written as soon as they are known; raises Interrupted when `stop()` became true."""
+    load_as_planned(job.plugins)
     device = choose_device(job.device)
     first = job.cells[0].cell
-    dataset = load_dataset(first.dataset, Path(job.data_root) if job.data_root else None)
+    whole = load_dataset(first.dataset, Path(job.data_root) if job.data_root else None)
+    _check_finite(whole)
+    dataset = whole.trained_on(first.recipe.get("first_images"))
     source = Source(dataset, first.view, device, DTYPES[first.recipe["precision"]])
     try:
-        _train([work for work in job.cells if work.train], source, results, emit, stop)
+        _train(job, [work for work in job.cells if work.train], source, results, emit, stop)
     except fleet.Interrupted as interruption:
         raise Interrupted from interruption
     for work in job.cells:
         if stop():
             raise Interrupted
         _score(work, job, source, results, emit)
+
+
+def _check_finite(dataset: Dataset) -> None:
+    """A value that is none would come out as a model that diverged or an equation without a solution."""
+    for name, split in dataset.splits.items():
+        if split.content.is_floating_point() and not bool(split.content.isfinite().all()):
+            image, pixel = (~split.content.isfinite()).nonzero()[0].tolist()
+            value = float(split.content[image, pixel])
+            raise DataError(f"{dataset.name}: {name} image {image} has the value {value} at pixel {pixel}: not finite")
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -59,7 +78,20 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def _train(works: list[CellWork], source: Source, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> None:
+def _check_lease(job: Job, cell: Cell, results: ResultsFolder) -> None:
+    """Before anything of a cell is written: another driver may have taken it over while this process was frozen."""
+    if job.owner is not None and not is_held(results.path, cell.id, job.owner):
+        raise Interrupted
+
+
+def _train(
+    job: Job,
+    works: list[CellWork],
+    source: Source,
+    results: ResultsFolder,
+    emit: Emit,
+    stop: Callable[[], bool],
+) -> None:
     """Train what needs training as one fleet, and leave each model with a record that has no numbers yet."""
     if not works:
         return
@@ -71,15 +103,30 @@ def _train(works: list[CellWork], source: Source, results: ResultsFolder, emit: 
     checkpoints = Checkpoints(
         lambda cell: results.cell(cell.id).checkpoint, {cell: work.fingerprints for cell, work in by_cell.items()}
     )
-    around = fleet.Surroundings(source, checkpoints=checkpoints, on_epoch=on_epoch, should_stop=stop)
-    for outcome in fit([work.cell for work in works], around):
+    around = fleet.Surroundings(
+        source, checkpoints=checkpoints, on_epoch=on_epoch, should_stop=stop, compiled=job.compiled
+    )
+    train = trainer_of(works[0].cell)
+    for outcome in train([work.cell for work in works], around):
         work, folder = by_cell[outcome.cell.id], results.cell(outcome.cell.id)
+        _check_lease(job, work.cell, results)
         _keep_model(folder, outcome)
-        record = _record(work, outcome, source, len(works))
+        record = _record(work, outcome, source, len(works), folder, job.plugins)
         folder.write_record(record)
         checkpoints.forget(work.cell)
         if record.failure:
             emit({"event": "cell", "cell": work.cell.id, "status": "failed", "message": record.failure.message})
+
+
+def trainer_of(cell: Cell) -> Callable[[list[Cell], fleet.Surroundings], Iterator[fleet.Trained]]:
+    """What trains a fleet: vaebench, or the library that its composition names."""
+    library = library_of(cell.composition, load_catalog())
+    if library is None:
+        return fit
+    if advice := not_installed(library):
+        raise ForeignModelError(f"{advice}, then run again with --retry-failed")
+    train: Callable[[list[Cell], fleet.Surroundings], Iterator[fleet.Trained]] = implementation(library.trains)
+    return train
 
 
 def _keep_model(folder: CellFolder, outcome: fleet.Trained) -> None:
@@ -101,7 +148,14 @@ def curves_csv(rows: list[dict[str, float]]) -> str:
     return text.getvalue()
 
 
-def _record(work: CellWork, outcome: fleet.Trained, source: Source, members: int) -> Record:
+def _record(
+    work: CellWork,
+    outcome: fleet.Trained,
+    source: Source,
+    members: int,
+    folder: CellFolder,
+    plugins: Mapping[str, str],
+) -> Record:
     diverged = outcome.diverged_at
     message = f"diverged at step {diverged} of its training"
     return Record(
@@ -115,9 +169,10 @@ def _record(work: CellWork, outcome: fleet.Trained, source: Source, members: int
             "seconds": outcome.seconds,
             "members": members,
             "finished": time.time(),
+            "model_checksum": file_checksum(folder.model),
             **outcome.details,
         },
-        environment=environment(source),
+        environment={**environment(source), **plugins_used(plugins)},
     )
 
 
@@ -128,7 +183,7 @@ def _score(work: CellWork, job: Job, source: Source, results: ResultsFolder, emi
         return
     emit({"event": "scoring", "cell": work.cell.id, "metric": "", "done": 0, "of": len(work.requests)})
     try:
-        model = load_model(work.cell, folder, source)
+        model = load_model(work.cell, folder, source, record.training.get("model_checksum"))
     except (safetensors.SafetensorError, OSError, RuntimeError) as error:
         _give_up_model(work, job, folder, record, f"{type(error).__name__}: {error}", emit)
         return
@@ -152,6 +207,7 @@ def _score(work: CellWork, job: Job, source: Source, results: ResultsFolder, emi
     if work.train or not folder.arrays.exists():
         _keep_arrays(folder, subject, chosen_latents(work.cell))
     training = {**training, "scoring_seconds": seconds, "scored": scored_at}
+    _check_lease(job, work.cell, results)
     folder.write_record(replace(record.with_answers(values), training=training))
     emit({"event": "cell", "cell": work.cell.id, "status": "done", "message": ""})
 
@@ -169,8 +225,10 @@ def _give_up_model(work: CellWork, job: Job, folder: CellFolder, record: Record,
     emit({"event": "cell", "cell": work.cell.id, "status": "failed", "message": note})
 
 
-def load_model(cell: Cell, folder: CellFolder, source: Source) -> Any:
-    """The trained model of a cell, ready to be asked."""
+def load_model(cell: Cell, folder: CellFolder, source: Source, checksum: str | None = None) -> Any:
+    """The trained model of a cell, ready to be asked; refused where its file is not the one that `checksum` is of."""
+    if checksum is not None and file_checksum(folder.model) != checksum:
+        raise OSError("its checksum is another")
     model = empty_model(cell, source.dataset.shape)
     model.load_state_dict(safetensors.torch.load_file(folder.model))
     return model.to(source.device).eval()
@@ -190,6 +248,12 @@ def _keep_arrays(folder: CellFolder, subject: Subject, chosen: tuple[int, ...]) 
         return
     with replacing(folder.arrays) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+
+
+def plugins_used(plugins: Mapping[str, str]) -> dict[str, str]:
+    """File or module of each plugin, and the hash of its sources; nothing where there is none."""
+    told = [f"{Path(reference).name} {hashed}" for reference, hashed in plugins.items()]
+    return {"plugins": ", ".join(told)} if told else {}
 
 
 def environment(source: Source) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vaebench.catalog.implementation import implementation
-from vaebench.engines.job import Job
+from vaebench.engines.job import Interrupted, Job
+from vaebench.store.failures import is_out_of_memory
+from vaebench.store.files import StoreError, Unwritable
 from vaebench.store.folders import ResultsFolder
 
 PERFORM = "vaebench.engines.work:perform"
@@ -50,6 +52,8 @@ def answer(perform: Perform, job: Job, results: ResultsFolder, emit: Emit, stop:
     """Perform one job; the event that ends it."""
     try:
         perform(job, results, emit, stop)
+    except Interrupted:
+        return {"event": "end", "status": "stopped"}
     except Exception as error:
         if stop():
             return {"event": "end", "status": "stopped"}
@@ -59,12 +63,17 @@ def answer(perform: Perform, job: Job, results: ResultsFolder, emit: Emit, stop:
 
 
 def failure_kind(error: BaseException) -> str:
-    """`oom` where memory ran out, on the host or (by torch's name for it) on the device; else `error`."""
-    return "oom" if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" else "error"
+    """`oom` where memory ran out, `unwritable` where nothing can be written, which is no fault of a cell; else
+    `error`."""
+    if isinstance(error, Unwritable):
+        return "unwritable"
+    return "oom" if is_out_of_memory(error) else "error"
 
 
 def describe(error: BaseException) -> str:
-    """Type and message of an error, on one line."""
+    """Type and message of an error, on one line; of one that is for the user, the message alone."""
+    if isinstance(error, StoreError):
+        return " ".join(str(error).split())
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

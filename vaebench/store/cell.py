@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from vaebench.store.shapes import shaped
+
 
 def digest(content: Any, length: int = 16) -> str:
     """A short content hash of anything that is JSON; the order of keys does not matter, 1 and 1.0 are the same."""
@@ -50,7 +52,9 @@ class Cell:
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> "Cell":
-        return cls(spec["dataset"], spec["view"], spec["composition"], spec["recipe"], spec["seed"])
+        """Raises Misshapen where it describes no cell."""
+        cell: Cell = shaped(cls, spec)
+        return cell
 
 
 def _canonical(content: Any) -> Any:

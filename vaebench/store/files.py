@@ -1,6 +1,7 @@
 """Writing files whole, and reading them back with their schema version checked."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -8,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from vaebench.store.failures import UNWRITABLE, system_error
 
 SCHEMA = 1
 
@@ -20,11 +23,23 @@ class Damaged(StoreError):
     """A file whose content is not what was written."""
 
 
+class Unwritable(StoreError):
+    """A place where nothing can be written: nothing of what was to be written is there, and what was there stays."""
+
+    @classmethod
+    def of(cls, path: Path, number: int) -> "Unwritable":
+        advice = f"{UNWRITABLE[number]} and run the same command again, what is finished stays"
+        return cls(f"{path}: cannot be written ({os.strerror(number)}); {advice}")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place, fsynced, when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -34,8 +49,19 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         _sync_folder(path.parent)
+    except Exception as error:
+        if system_error(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            raise unwritable(path, error) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: Exception) -> Exception:
+    """The error in words that say what to do, where it is of a kind that is known."""
+    number = system_error(error)
+    return Unwritable.of(path, number) if number in UNWRITABLE else error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -55,20 +81,34 @@ def checksum(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(without, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
 
 
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def file_checksum(path: Path) -> str:
+    """Of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a file written by `write_json`; refuse a newer schema and a damaged file by name.
 
     A file without a checksum was written before there was one.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, parse_constant=_refused)
+        if "\\ud" in text.lower():
+            json.dumps(content, ensure_ascii=False).encode()  # half a character can be escaped, and never be written
+        told = checksum(content) if isinstance(content, dict) else ""
+    except (ValueError, RecursionError) as error:
         raise Damaged(f"{path}: damaged ({error}); delete it and run the suite again") from error
     if not isinstance(content, dict) or not isinstance(content.get("schema"), int):
         raise Damaged(f"{path}: not a file of vaebench (no schema version)")
     if content["schema"] > SCHEMA:
         raise StoreError(f"{path}: schema {content['schema']} is newer than this vaebench reads ({SCHEMA}); upgrade it")
-    if "checksum" in content and content["checksum"] != checksum(content):
+    if "checksum" in content and content["checksum"] != told:
         raise Damaged(f"{path}: damaged (its checksum is another); delete it and run the suite again")
     return content
 

@@ -5,9 +5,10 @@ import functools
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).resolve().parent.parent
-MODEL_ROOMS = ("data", "models", "objectives", "training")
+MODEL_ROOMS = ("data", "models", "objectives", "training", "adapters")
 
 
 def fingerprint(modules: Iterable[str], rooms: Iterable[str]) -> dict[str, str]:
@@ -45,23 +46,40 @@ def _path(module: str) -> Path:
 
 
 def _source_hash(path: Path) -> str:
-    return _read(path, path.stat().st_mtime_ns)[0]
+    return source_file(path).hash
 
 
 def _imports(path: Path) -> tuple[str, ...]:
-    return _read(path, path.stat().st_mtime_ns)[1]
+    return own_modules(source_file(path).imports)
+
+
+class SourceFile(NamedTuple):
+    """What a file of Python's says of itself without being run."""
+
+    hash: str
+    """Of the source, with line ends normalised."""
+    imports: tuple[str, ...]
+    """Every name that it imports, as far as it may be a module; relative ones with their dots."""
+
+
+def source_file(path: Path) -> SourceFile:
+    return _read(path, path.stat().st_mtime_ns)
+
+
+def own_modules(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names that are modules of vaebench."""
+    return tuple(sorted(name for name in names if name.startswith("vaebench.") and _path(name).exists()))
 
 
 @functools.lru_cache(maxsize=512)
-def _read(path: Path, changed: int) -> tuple[str, tuple[str, ...]]:
-    """Hash of the source with line ends normalised, and the vaebench modules that it imports."""
+def _read(path: Path, changed: int) -> SourceFile:
     text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
     names: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(ast.parse(text, str(path))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    ours = (name for name in names if name.startswith("vaebench.") and _path(name).exists())
-    return hashlib.sha256(text.encode()).hexdigest(), tuple(sorted(ours))
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            inner = base if base.endswith(".") else f"{base}."
+            names.update([base, *(f"{inner}{alias.name}" for alias in node.names)])
+    return SourceFile(hashlib.sha256(text.encode()).hexdigest(), tuple(sorted(names)))

@@ -6,6 +6,10 @@ from pathlib import Path
 from vaebench.store.cell import Cell
 from vaebench.store.files import Damaged, read_json, write_json
 from vaebench.store.record import Failure, Record
+from vaebench.store.shapes import Misshapen
+
+Stamp = tuple[int, int] | None
+"""Tells one writing of a record from the next; None where there is no record."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,20 @@ class CellFolder:
     def log(self) -> Path:
         return self.path / "log.txt"
 
+    @property
+    def stamp(self) -> Stamp:
+        """Of the record as it stands now."""
+        try:
+            status = self.result.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_mtime_ns, status.st_ino
+
     def read_cell(self) -> Cell:
-        return Cell.from_spec(read_json(self.spec))
+        try:
+            return Cell.from_spec(read_json(self.spec))
+        except Misshapen as error:
+            raise Damaged(f"{self.spec}: does not describe a cell ({error})") from error
 
     def write_cell(self, cell: Cell) -> None:
         write_json(self.spec, cell.spec())
@@ -59,8 +75,8 @@ class CellFolder:
             return None
         try:
             return Record.from_json(read_json(self.result))
-        except (Damaged, KeyError, TypeError, AttributeError) as error:
-            reason = str(error) if isinstance(error, Damaged) else f"{self.result}: not a record ({error!r})"
+        except (Damaged, Misshapen) as error:
+            reason = str(error) if isinstance(error, Damaged) else f"{self.result}: not a record ({error})"
             return Record(self.path.name, "failed", {}, failure=Failure("damaged", reason))
 
     def write_record(self, record: Record) -> None:

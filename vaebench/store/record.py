@@ -1,12 +1,17 @@
 """What a planned cell leaves behind, whatever happened to it."""
 
+import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from vaebench.store.cell import digest
+from vaebench.store.shapes import shaped
 
 AT_CAP = "at cap"
 """In the note of a value: it shows the limit of its evaluator, not the model. It is shown and compared with nothing."""
+
+FINITE = {"allow_inf_nan": False}
+"""Of every number that is read from a file."""
 
 FailureKind = Literal["diverged", "oom", "timeout", "crash", "error", "damaged"]
 """The last is never written: it stands for a record that could not be read."""
@@ -29,6 +34,8 @@ class MetricRequest:
 @dataclass(frozen=True)
 class MetricValue:
     """One number of a record: a metric or a part of one, its Monte Carlo error and how it was taken."""
+
+    __pydantic_config__: ClassVar[dict[str, bool]] = FINITE
 
     metric: str
     """Full name with the part, such as `sharpness.mean_ratio`."""
@@ -58,8 +65,27 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class _Training:
+    """What others than the trainer read of `Record.training`."""
+
+    __pydantic_config__: ClassVar[dict[str, bool]] = FINITE
+
+    seconds: float | None = None
+    preparing_seconds: float = 0.0
+    epochs: int | None = None
+    finished: float = 0.0
+    peak_bytes: float | None = None
+    model_checksum: str | None = None
+    selected_epoch: int | None = None
+    scoring_seconds: dict[str, float] = field(default_factory=dict)
+    scored: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Record:
     """`result.json` of one cell."""
+
+    __pydantic_config__: ClassVar[dict[str, bool]] = FINITE
 
     cell: str
     status: Literal["done", "failed"]
@@ -82,16 +108,23 @@ class Record:
         return Record(**{**self.__dict__, "metrics": kept + values})
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON, which knows no infinity: a number of the details that is not finite becomes null."""
+        content = asdict(self)
+        for value in content["metrics"]:
+            value["details"] = _finite(value["details"])
+        return content
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Record":
-        return cls(
-            cell=content["cell"],
-            status=content["status"],
-            fingerprints=content["fingerprints"],
-            metrics=[MetricValue(**value) for value in content["metrics"]],
-            failure=Failure(**content["failure"]) if content["failure"] else None,
-            training=content["training"],
-            environment=content["environment"],
-        )
+        """Raises Misshapen where it is no record."""
+        record: Record = shaped(cls, content)
+        shaped(_Training, record.training)
+        return record
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -10,6 +10,7 @@ from vaebench.store.cell import Cell, digest
 from vaebench.store.files import StoreError, read_json
 from vaebench.store.folders import CellFolder
 from vaebench.store.record import MetricValue, Record
+from vaebench.store.shapes import Misshapen
 
 NAME = re.compile(r"[0-9a-f]{16}")
 """Of a cell, and of a version."""
@@ -148,7 +149,7 @@ def _problem(home: CellFolder, cell: CellFolder) -> str | None:
         recorded = read_json(home.result).get("cell") if home.result.exists() else cell.path.name
     except StoreError as error:
         return str(error)
-    except (KeyError, TypeError, ValueError) as error:
-        return f"{home.spec}: does not describe a cell ({error!r})"
-    others = {described, recorded} - {cell.path.name}
-    return f"{home.path}: holds another cell, {others.pop()}" if others else None
+    except Misshapen as error:
+        return f"{home.spec}: does not describe a cell ({error})"
+    other = next((found for found in (described, recorded) if found != cell.path.name), None)
+    return f"{home.path}: holds another cell, {str(other)[:40]}" if other is not None else None

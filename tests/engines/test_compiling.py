@@ -1,0 +1,76 @@
+"""A fleet is compiled where the plan's estimate says that it pays, and trained as it is where nothing compiles."""
+
+import pytest
+
+from tests.compositions import cell
+from tests.engines.test_estimate import job
+from vaebench.engines.compiling import FIRST_SECONDS, SHARE, compiled_where_it_pays
+from vaebench.engines.estimate import estimate_seconds, machine
+from vaebench.store.folders import ResultsFolder
+from vaebench.store.here import remember_results
+from vaebench.store.record import Record
+
+EPOCHS = 3
+
+
+def leave(results, made, seconds, compiled=False, preparing=0.0):
+    training = {"seconds": seconds + preparing, "epochs": EPOCHS, "compiled": compiled, "preparing_seconds": preparing}
+    folder = results.cell(made.id)
+    folder.write_cell(made)
+    folder.write_record(Record(made.id, "done", {}, training={**training, "members": 1}, environment=machine()))
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return ResultsFolder(tmp_path / "results")
+
+
+def chosen(results, wanted="auto", *, epochs=EPOCHS, train=True):
+    (made,) = compiled_where_it_pays([job(cell(seed=1, epochs=epochs), train=train)], results, wanted)
+    return made.compiled
+
+
+def test_what_was_never_seen_is_not_compiled_unless_asked(results):
+    assert not chosen(results)
+    assert chosen(results, "always")
+    assert not chosen(results, "never")
+
+
+def test_compiling_may_take_a_tenth_of_the_plain_training(results):
+    leave(results, cell(seed=0, epochs=EPOCHS), seconds=1.01 * FIRST_SECONDS / SHARE)
+    assert chosen(results)
+    assert not chosen(results, train=False)
+    assert not chosen(results, "never")
+    leave(results, cell(seed=0, epochs=EPOCHS), seconds=0.99 * FIRST_SECONDS / SHARE)
+    assert not chosen(results)
+    assert chosen(results, epochs=2 * EPOCHS)
+
+
+def test_what_compiling_took_here_replaces_the_first_guess(results):
+    leave(results, cell(seed=0, epochs=EPOCHS), seconds=20.0)
+    assert not chosen(results)
+    leave(results, cell(seed=5, epochs=EPOCHS), seconds=15.0, compiled=True, preparing=1.0)
+    assert chosen(results)
+
+
+def test_what_was_seen_to_gain_nothing_is_not_compiled_again(results):
+    leave(results, cell(seed=0, epochs=EPOCHS), seconds=1000.0)
+    leave(results, cell(seed=5, epochs=EPOCHS), seconds=1001.0, compiled=True, preparing=1.0)
+    assert not chosen(results)
+
+
+def test_a_new_results_folder_learns_from_the_others(results, tmp_path):
+    leave(results, cell(seed=0, epochs=EPOCHS), seconds=6.0)
+    new, todo = ResultsFolder(tmp_path / "new"), [job(cell(seed=1, epochs=30))]
+    assert estimate_seconds(todo, new, workers=1) is None
+    remember_results(results.path)
+    assert estimate_seconds(todo, new, workers=1) == pytest.approx(60.0)
+    remember_results(tmp_path / "gone")
+    assert estimate_seconds(todo, new, workers=1) == pytest.approx(60.0)
+
+
+def test_the_seconds_of_compiling_are_no_pace(results):
+    """Else a short compiled fleet would foretell hours for a long one."""
+    leave(results, cell(seed=0, epochs=EPOCHS), seconds=6.0, compiled=True, preparing=50.0)
+    assert estimate_seconds([job(cell(seed=1, epochs=30))], results, workers=1) == pytest.approx(60.0)

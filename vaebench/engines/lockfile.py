@@ -1,0 +1,63 @@
+"""`suite.lock.json`, read: the suite as it was understood, and with what it was run."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vaebench.engines import plugged
+from vaebench.engines.compiling import Wanted
+from vaebench.plugins.plugin import PluginError
+from vaebench.store.files import StoreError, read_json
+from vaebench.store.shapes import Misshapen, shaped
+from vaebench.suite.resolved import UNUSABLE, check_usable
+from vaebench.suite.suite import Suite
+
+
+@dataclass(frozen=True)
+class LockedPlugin:
+    """A plugin without which the suite could not be run."""
+
+    plugin: str
+    hash: str
+    installed: bool
+
+
+@dataclass(frozen=True)
+class Lock:
+    suite: Suite
+    source: str
+    """What `vaebench run` was given."""
+    device: str = "auto"
+    compiled: Wanted = "auto"
+    """Whether the steps of a training were to be compiled."""
+    machine: dict[str, Any] = field(default_factory=dict)
+    python: str = ""
+    versions: dict[str, str | None] = field(default_factory=dict)
+    git: dict[str, Any] | None = None
+    data: dict[str, str] = field(default_factory=dict)
+    """Data set → hash of its content."""
+    plugins: list[LockedPlugin] = field(default_factory=list)
+    content: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The file as it stands."""
+
+
+def read_lock(path: Path) -> Lock:
+    """Everything in it is held against its type and the catalog, for somebody else may have written it."""
+    content = read_json(path)
+    try:
+        lock: Lock = shaped(Lock, {**content, "content": content})
+        _check_plugins(lock, path)
+        check_usable(lock.suite)
+    except Misshapen as error:
+        what = " ".join(str(error).split())[:200]
+        raise StoreError(f"{path}: written by another version of vaebench ({what}); run the suite again") from error
+    return lock
+
+
+def _check_plugins(lock: Lock, path: Path) -> None:
+    try:
+        plugged.check_known(lock.suite, lock.content.get("plugins", []), path.parent)
+    except PluginError:
+        raise
+    except UNUSABLE as error:
+        raise Misshapen(f"{type(error).__name__}: {error}") from error
