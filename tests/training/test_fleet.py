@@ -68,10 +68,12 @@ def test_each_players_step_leaves_the_others_parameters_untouched(binary, steppe
         Member(made, *build_system(made, binary.dataset.shape, 1197)) for made in (two_players(0), two_players(1))
     ]
     before = [{name: value.clone() for name, value in member.system.state_dict().items()} for member in members]
-    for member in members:
-        still = next(i for i, player in enumerate(member.objective.players) if player.name != mover)
-        member.optimisers[still].step = lambda: None
-    STEPPERS_BY_NAME[stepper](members, binary, Timetable(members[0].cell.recipe, 1197)).advance(0, 2)
+    still = next(i for i, player in enumerate(members[0].objective.players) if player.name != mover)
+    made = STEPPERS_BY_NAME[stepper](members, binary, Timetable(members[0].cell.recipe, 1197))
+    joint = made.movers[still] if stepper == "mapped" else []
+    for optimiser in [member.optimisers[still] for member in members] + [rows.optimiser for rows in joint]:
+        optimiser.step = lambda: None
+    made.advance(0, 2)
     for member, old in zip(members, before, strict=True):
         moved = {name for name, value in member.system.named_parameters() if not torch.equal(value, old[name])}
         assert moved == {name for name, _ in member.system.named_parameters() if name.startswith(f"{mover}.")}

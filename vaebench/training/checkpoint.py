@@ -50,10 +50,12 @@ class Checkpoints:
                 "step": step,
                 "history": asdict(member.history),
                 "fingerprints": self.fingerprints.get(member.cell.id, {}),
-                "checksum": _checksum(tensors),
             }
+            written = json.dumps(state)
             with replacing(self.path_of(member.cell)) as temporary:
-                safetensors.torch.save_file(tensors, temporary, {"state": json.dumps(state)})
+                safetensors.torch.save_file(
+                    tensors, temporary, {"state": written, "checksum": _checksum(tensors, written)}
+                )
         self.saved_at = time.monotonic()
 
     def restore(self, member: Member) -> int:
@@ -63,14 +65,12 @@ class Checkpoints:
             return 0
         try:
             with safetensors.safe_open(path, framework="pt") as stored:
-                state = json.loads((stored.metadata() or {})["state"])
+                metadata = stored.metadata() or {}
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            usable = (
-                state["schema"] == SCHEMA
-                and state["checksum"] == _checksum(tensors)
-                and state["fingerprints"] == self.fingerprints.get(member.cell.id, {})
-            )
-            if not usable:
+            if metadata["checksum"] != _checksum(tensors, metadata["state"]):
+                return 0
+            state = json.loads(metadata["state"])
+            if state["schema"] != SCHEMA or state["fingerprints"] != self.fingerprints.get(member.cell.id, {}):
                 return 0
             member.restore(tensors, state["history"])
             step: int = state["step"]
@@ -82,9 +82,9 @@ class Checkpoints:
         self.path_of(cell).unlink(missing_ok=True)
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    hashed = hashlib.sha256()
+def _checksum(tensors: dict[str, Tensor], state: str) -> str:
+    hashed = hashlib.sha256(state.encode())
     for name in sorted(tensors):
-        hashed.update(name.encode())
+        hashed.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
         hashed.update(tensors[name].contiguous().numpy().tobytes())
     return hashed.hexdigest()

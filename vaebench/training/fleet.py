@@ -12,10 +12,11 @@ from vaebench.data.source import Source
 from vaebench.store.cell import Cell
 from vaebench.training.calibration import calibrate
 from vaebench.training.checkpoint import Checkpoints
-from vaebench.training.initialisation import build_system
+from vaebench.training.initialisation import build_system, start_from_data
 from vaebench.training.inputs import Inputs, Segment, Timetable
 from vaebench.training.member import Member
 from vaebench.training.peak import Peak
+from vaebench.training.programs import missing_for_compiling
 from vaebench.training.steppers import STEPPERS, Stepper, best_stepper
 
 VALIDATION_BATCH = 1000
@@ -59,39 +60,45 @@ class Surroundings:
     checkpoints: Checkpoints | None = None
     on_epoch: Callable[[Progress], None] = lambda progress: None
     should_stop: Callable[[], bool] = lambda: False
+    compiled: bool = False
+    """Whether members that begin are to be trained by compiled steps."""
 
 
 def train_fleet(cells: Sequence[Cell], around: Surroundings) -> list[Trained]:
     """Train all cells together; each gets the result that it would have alone.
 
-    Members that come back from checkpoints at different steps go on as separate fleets.
+    Members that come back from checkpoints at different steps, or from different paths, go on as separate fleets.
     """
     source = around.source
     images = len(source.training_content(cells[0].recipe["train"]))
     peak = Peak(source.device)
     members = [_member(cell, source, images) for cell in cells]
     timetable = Timetable(cells[0].recipe, images)
-    waiting: dict[int, list[Member]] = {}
+    compiled = around.compiled and missing_for_compiling(source.device) is None
+    waiting: dict[tuple[int, bool], list[Member]] = {}
     for member in members:
         step = around.checkpoints.restore(member) if around.checkpoints else 0
+        if member.history.compiled is None:
+            member.history.compiled = compiled
         if member.active:
-            waiting.setdefault(step, []).append(member)
-    for step in sorted(waiting, reverse=True):
-        _train(waiting[step], step, timetable, around)
+            waiting.setdefault((step, member.history.compiled), []).append(member)
+    for step, path in sorted(waiting, reverse=True):
+        _train(waiting[step, path], step, timetable, around, path)
     memory = peak.share(len(members)) if waiting else {}
     return [_finish(member, source, memory) for member in members]
 
 
 def _member(cell: Cell, source: Source, images: int) -> Member:
     system, objective = build_system(cell, source.dataset.shape, images)
+    start_from_data(system, cell, source)
     return Member(cell, system.to(source.device), objective)
 
 
-def _train(members: list[Member], step: int, timetable: Timetable, around: Surroundings) -> None:
+def _train(members: list[Member], step: int, timetable: Timetable, around: Surroundings, compiled: bool) -> None:
     """Take the steps that remain after `step`."""
     started = time.perf_counter()
     make_stepper = STEPPERS[best_stepper(around.source.device) if around.stepper == "auto" else around.stepper]
-    active, stepper = members, make_stepper(members, around.source, timetable)
+    active, stepper = members, make_stepper(members, around.source, timetable, compiled)
     for segment in timetable.segments(step):
         if around.should_stop():
             _save(active, segment.first, around)
@@ -107,19 +114,25 @@ def _train(members: list[Member], step: int, timetable: Timetable, around: Surro
         if not still:
             return
         if len(still) < len(active):
-            active, stepper = still, make_stepper(still, around.source, timetable)
+            active, stepper = still, make_stepper(still, around.source, timetable, compiled)
 
 
 def _advance(stepper: Stepper, active: Sequence[Member], segment: Segment, source: Source) -> None:
     """Take the steps of a segment, and let each member take in its losses."""
-    begun = time.perf_counter()
+    begun, prepared = time.perf_counter(), _preparing_seconds(stepper)
     losses, terms = stepper.advance(segment.first, segment.last)
     losses, terms = losses.cpu(), {name: values.cpu() for name, values in terms.items()}
     share = (time.perf_counter() - begun) / len(active)
+    prepared = (_preparing_seconds(stepper) - prepared) / len(active)
     for position, member in enumerate(active):
         own = {name: values[:, position] for name, values in terms.items()}
         member.absorb(segment.first, losses[:, position], own, source.pixels)
         member.history.seconds += share
+        member.history.preparing += prepared
+
+
+def _preparing_seconds(stepper: Stepper) -> float:
+    return sum(program.seconds for program in stepper.programs)
 
 
 def _close_epoch(active: Sequence[Member], segment: Segment, source: Source) -> None:
@@ -167,7 +180,7 @@ def _finish(member: Member, source: Source, memory: dict[str, object]) -> Traine
     model = member.selected().eval()
     if history.diverged_at is None:
         calibrate(model, member.cell, source)
-    details = dict(memory)
+    details: dict[str, object] = {**memory, "compiled": history.compiled, "preparing_seconds": history.preparing}
     if history.best_epoch is not None:
         details["selected_epoch"] = history.best_epoch
     if history.stopped_at is not None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from vaebench.data import streams
 from vaebench.data.dataset import Shape
 from vaebench.models.classical.gmm import DiagonalMixture, FullMixture, GaussianMixture
-from vaebench.training.fitted import Fitted, ascend
+from vaebench.training.fitted import Fitted, Stop, ascend, never
 
 MIXTURES: dict[str, type[GaussianMixture]] = {"gaussian": DiagonalMixture, "gaussian-full": FullMixture}
 """Likelihood → mixture."""
@@ -26,7 +26,7 @@ class MixtureByEm:
         return MIXTURES[choices["likelihood"]["name"]](shape.pixels, choices["latent"])
 
     @torch.no_grad()
-    def fit(self, choices: dict[str, Any], x: Tensor, seed: int) -> Fitted:
+    def fit(self, choices: dict[str, Any], x: Tensor, seed: int, should_stop: Stop = never) -> Fitted:
         x, chosen, floor = x.double(), choices["objective"], choices["likelihood"]["sigma_floor"]
         model = self.model(choices, Shape(x.shape[1])).to(x)
         start(model, x, seed, floor)
@@ -36,7 +36,7 @@ class MixtureByEm:
             expected = expectation(model, x)
             return expected, float(expected.log_prob.mean())
 
-        curve = ascend(step, expectation(model, x), chosen["iterations"], chosen["tolerance"])
+        curve = ascend(step, expectation(model, x), chosen["iterations"], chosen["tolerance"], should_stop)
         return Fitted(model, [-value for value in curve])
 
 

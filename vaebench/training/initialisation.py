@@ -10,6 +10,7 @@ from vaebench.catalog.catalog import load_catalog
 from vaebench.catalog.implementation import implementation
 from vaebench.data import streams
 from vaebench.data.dataset import Shape
+from vaebench.data.source import Source
 from vaebench.models.composition import Composition
 from vaebench.objectives.player import Objective, System
 from vaebench.store.cell import Cell
@@ -36,6 +37,18 @@ def build_system(cell: Cell, shape: Shape, images: int) -> tuple[System, Objecti
     return system, objective
 
 
+def start_from_data(system: System, cell: Cell, source: Source) -> None:
+    """Tell a likelihood that asks for it the mean of the training images; (pixel,). Where pixels are drawn anew at
+    every visit it is that of their probabilities."""
+    head = getattr(system.get_submodule("model"), "likelihood_head", None)
+    if not getattr(head, "starts_at_mean", False):
+        return
+    seen = source.seen_as("grey") if source.training_noise() else source
+    content = seen.training_content(cell.recipe["train"])
+    x = seen.training_batch(content, torch.arange(len(content), device=source.device), torch.zeros(()))
+    head.start_at(x.mean(dim=0, dtype=torch.float64).cpu())  # type: ignore[union-attr]
+
+
 def is_fitted(cell: Cell) -> bool:
     """Whether the cell's model is found without gradients."""
     return load_catalog().parts["objective"][cell.composition["objective"]["name"]].fitted
@@ -51,4 +64,5 @@ def empty_model(cell: Cell, shape: Shape) -> nn.Module:
     return model.to(DTYPES[cell.recipe["precision"]])
 
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+"""Of parameters; bfloat16 is what the matrix products of a training step are taken in."""

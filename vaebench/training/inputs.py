@@ -1,6 +1,7 @@
 """What a step reads: images, noise and settings of some members of a fleet, each from its member's own streams."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,16 +14,21 @@ from vaebench.data.source import Source
 from vaebench.objectives.player import Batches, Noise, Player
 from vaebench.store.cell import Cell
 
-NOISE_BLOCK = 1 << 18
-"""Numbers drawn at once: small draws are made for many steps together; streams have no state, so no number changes."""
+NOISE_BLOCK = {"cpu": 1 << 16, "cuda": 1 << 22}
+"""Numbers drawn at once: small draws are made for many steps together; streams have no state, so no number changes.
+What a CPU draws should stay in its cache; a GPU is told to draw the more seldom, the better."""
 
 SEGMENT_STEPS = 200
 """Most steps between two looks at the host: for stopping, divergence, checkpoints."""
+
+STAGES = tuple((3**i - 1) / 2 / 3280 for i in range(1, 8))
+"""Share of the steps at which stage 1, 2, … 7 begins: Σ_{j<i} 3^j of 3,280 epochs (Burda et al. 2016)"""
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
     "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
     "linear": lambda progress: 1.0 - progress,
+    "staged": lambda progress: 10.0 ** (-bisect_right(STAGES, progress) / 7),
 }
 """Factor on the learning rate when the share `progress` of the steps is done."""
 
@@ -80,7 +86,7 @@ class Draws:
         self.law = streams.LAWS[noise.law]
         self.dtype = dtype
         self.numbers = math.prod(self.shape)
-        self.block_steps = max(1, NOISE_BLOCK // max(1, self.numbers * len(keys)))
+        self.block_steps = max(1, NOISE_BLOCK[keys.device.type] // max(1, self.numbers * len(keys)))
         self.first, self.block = 0, torch.empty(0)
 
     def at(self, step: int) -> Tensor:

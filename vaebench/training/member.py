@@ -1,5 +1,6 @@
 """One model of a fleet while it trains."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,10 @@ class History:
     """Epoch at which patience ran out."""
     seconds: float = 0.0
     """This member's share of its fleets' time."""
+    compiled: bool | None = None
+    """Whether its steps are compiled, once it has begun: it ends on the path that it began on."""
+    preparing: float = 0.0
+    """Its share of the seconds that tracing and compiling took."""
 
 
 class Member:
@@ -58,6 +63,16 @@ class Member:
         optimiser = self.optimisers[player]
         optimiser.param_groups[0]["lr"] = recipe["learning_rate"] * rate
         optimiser.step()
+
+    def moments(self, player: int, name: str) -> dict[str, Tensor]:
+        """Adam's state of a parameter; zeros before the first step."""
+        parameter = self.owned[player][name]
+        known: dict[str, Tensor] = self.optimisers[player].state[parameter]
+        return known or {
+            "step": torch.zeros((), device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
 
     def absorb(self, first_step: int, losses: Tensor, terms: dict[str, Tensor], pixels: int) -> None:
         """Take in the losses (step, player) and terms (step,) of consecutive steps, and look for divergence."""
@@ -91,14 +106,16 @@ class Member:
         self.history.pending, self.history.pending_steps = {}, 0
 
     def consider(self, epoch: int, validation_loss: float) -> None:
-        """Keep the parameters if the validation loss is the least so far; stop when patience has run out."""
+        """Keep the parameters if the validation loss is the least so far; stop when patience has run out, which is not
+        counted before the KL has its full weight: until then the validation loss is of another objective."""
         history = self.history
         history.curves[-1]["validation_loss"] = validation_loss
         if history.best_loss is None or validation_loss < history.best_loss:
             history.best_loss, history.best_epoch = validation_loss, epoch
             self.best_state = {name: value.detach().clone() for name, value in self.system.state_dict().items()}
         patience = self.cell.recipe["patience"]
-        if patience is not None and epoch - (history.best_epoch or 0) >= patience:
+        since = max(history.best_epoch or 0, math.ceil(self.cell.recipe["kl_warmup"]))
+        if patience is not None and epoch - since >= patience:
             history.stopped_at = epoch
 
     def selected(self) -> nn.Module:

@@ -1,23 +1,26 @@
 """How much memory a fleet will take, so that it is cut before it fails."""
 
-from collections.abc import Callable
-from typing import Any
+import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
 
 from vaebench.data.memory import free_bytes
 from vaebench.data.source import Source
-from vaebench.models.given import given
+from vaebench.objectives.player import Noise, Player, System
 from vaebench.store.cell import Cell
 from vaebench.training.fleet import Surroundings
+from vaebench.training.held import HeldBytes
 from vaebench.training.initialisation import DTYPES, build_system
+from vaebench.training.inputs import NOISE_BLOCK, settings_of
 from vaebench.training.steppers import best_stepper
 
-COPIES = 5
-"""Of each parameter: itself, its gradient, Adam's two moments, the best so far."""
-BACKWARD = 2.5
-"""Memory of a step per number that its layers put out: the output, its gradient, and temporaries."""
+COPIES = 4
+"""Of each parameter: itself, its gradient, Adam's two moments; one more where the best so far is kept."""
+DRAWING = 20
+"""Bytes for each number while it is drawn: 64 random bits, their mixing, and what is made of them."""
 SHARE = 0.8
 """Of the free memory that a fleet may take."""
 
@@ -34,33 +37,47 @@ def largest_fleet(cell: Cell, around: Surroundings) -> int:
 
 def member_bytes(cell: Cell, source: Source) -> tuple[int, int]:
     """Bytes that a member holds as long as it trains, and those that a step of it needs on top."""
-    width = torch.finfo(DTYPES[cell.recipe["precision"]]).bits // 8
+    dtype = DTYPES[cell.recipe["precision"]]
     system, objective = build_system(cell, source.dataset.shape, images=1000)
-    lasting = COPIES * sum(value.numel() for value in system.parameters())
-    draws = [noise.draws for player in objective.players for noise in player.noise.values()]
-    rows = max(draws, default=1) * cell.recipe["batch"]
-    working = BACKWARD * rows * _outputs_of_one_image(system, source.pixels, cell.composition["latent"])
-    return int(lasting * width), int(working * width)
+    copies = COPIES + (cell.recipe["select"] == "best-validation")
+    parameters = sum(value.numel() for value in system.parameters())
+    drawn = [_numbers(noise, cell) for player in objective.players for noise in player.noise.values()]
+    drawn += [cell.recipe["batch"] * source.pixels] * source.training_noise()
+    at_once = [max(numbers, NOISE_BLOCK[source.device.type]) for numbers in drawn]
+    lasting = (copies * parameters + sum(at_once)) * dtype.itemsize
+    steps = [_gradient_bytes(system, player, cell, source, dtype) for player in objective.players]
+    return lasting, max(max(steps), DRAWING * max(at_once, default=0))
 
 
-def _outputs_of_one_image(system: nn.Module, pixels: int, latent: int) -> int:
-    """Numbers that all layers of encoder and decoder put out for one image."""
-    model: Any = system.get_submodule("model")
-    outputs: list[int] = [pixels]
-    hooks = [layer.register_forward_hook(_counting(outputs)) for layer in model.modules() if not any(layer.children())]
-    dtype = next(system.parameters()).dtype
-    with torch.no_grad():
-        seen = given(model, torch.zeros(1, dtype=torch.int64))
-        seen.posterior(torch.zeros(1, pixels, dtype=dtype))
-        seen.likelihood(torch.zeros(1, latent, dtype=dtype))
-    for hook in hooks:
-        hook.remove()
-    return sum(outputs)
+def _gradient_bytes(system: System, player: Player, cell: Cell, source: Source, dtype: torch.dtype) -> int:
+    """What a player's gradient and its inputs hold at most: the step is taken with tensors that have no content."""
+    batch, classes = cell.recipe["batch"], source.dataset.classes
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        parameters = {
+            name: torch.empty_like(value, requires_grad=name.startswith(_prefixes(player)))
+            for name, value in system.named_parameters()
+        }
+        moved = [value for value in parameters.values() if value.requires_grad]
+        buffers = {name: torch.empty_like(value) for name, value in system.named_buffers()}
+        settings = {name: torch.empty((), dtype=dtype) for name in (*settings_of(cell), "kl_weight", "progress")}
+        with HeldBytes() as held:
+            images = tuple(torch.empty(batch, source.pixels, dtype=dtype) for _ in range(player.batches))
+            noise = {name: _empty(wanted, batch, dtype) for name, wanted in player.noise.items()}
+            labelled = cell.composition["conditional"] and classes
+            labels = tuple(torch.zeros(batch, dtype=torch.int64) for _ in images) if labelled else ()
+            loss, _ = functional_call(system, (parameters, buffers), (player, images, noise, settings, labels))
+            torch.autograd.grad(loss, moved, allow_unused=True, materialize_grads=True)
+    return held.peak
 
 
-def _counting(outputs: list[int]) -> Callable[[nn.Module, Any, Any], None]:
-    def count(layer: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor):
-            outputs.append(output.numel())
+def _empty(noise: Noise, batch: int, dtype: torch.dtype) -> Tensor:
+    return torch.empty(noise.draws, batch, noise.size, dtype=dtype)
 
-    return count
+
+def _numbers(noise: Noise, cell: Cell) -> int:
+    """Of one step."""
+    return math.prod((noise.draws, cell.recipe["batch"], noise.size))
+
+
+def _prefixes(player: Player) -> tuple[str, ...]:
+    return tuple(f"{prefix}." for prefix in player.owns)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vaebench.data.dataset import Shape
 from vaebench.models.classical.pca import PrincipalComponents
-from vaebench.training.fitted import Fitted
+from vaebench.training.fitted import Fitted, Stop, never
 
 
 class ClosedFormPca:
@@ -17,7 +17,7 @@ class ClosedFormPca:
         return PrincipalComponents(shape.pixels, choices["latent"])
 
     @torch.no_grad()
-    def fit(self, choices: dict[str, Any], x: Tensor, seed: int) -> Fitted:
+    def fit(self, choices: dict[str, Any], x: Tensor, seed: int, should_stop: Stop = never) -> Fitted:
         """The basis that minimises Σ_n ‖x_n − x̂_n‖²; no part of it is random. The loss is 1/N of that sum, which is
         the sum of the eigenvalues left out."""
         images, pixels = x.shape

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vaebench.data.dataset import Shape
 from vaebench.models.classical.ppca import ProbabilisticPca
-from vaebench.training.fitted import Fitted
+from vaebench.training.fitted import Fitted, Stop, never
 
 
 class ClosedFormPpca:
@@ -17,7 +17,7 @@ class ClosedFormPpca:
         return ProbabilisticPca(shape.pixels, choices["latent"])
 
     @torch.no_grad()
-    def fit(self, choices: dict[str, Any], x: Tensor, seed: int) -> Fitted:
+    def fit(self, choices: dict[str, Any], x: Tensor, seed: int, should_stop: Stop = never) -> Fitted:
         """The model that maximises Σ ln p(x); no part of it is random. σ is kept at its floor at least."""
         images, pixels = x.shape
         latent = choices["latent"]

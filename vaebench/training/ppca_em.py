@@ -9,7 +9,7 @@ from torch import Tensor
 from vaebench.data import streams
 from vaebench.data.dataset import Shape
 from vaebench.models.classical.ppca import ProbabilisticPca
-from vaebench.training.fitted import Fitted, ascend
+from vaebench.training.fitted import Fitted, Stop, ascend, never
 
 
 class Moments(NamedTuple):
@@ -28,7 +28,7 @@ class PpcaByEm:
         return ProbabilisticPca(shape.pixels, choices["latent"])
 
     @torch.no_grad()
-    def fit(self, choices: dict[str, Any], x: Tensor, seed: int) -> Fitted:
+    def fit(self, choices: dict[str, Any], x: Tensor, seed: int, should_stop: Stop = never) -> Fitted:
         images, pixels = x.shape
         x, chosen, floor = x.double(), choices["objective"], choices["likelihood"]["sigma_floor"]
         mean = x.mean(0)
@@ -41,7 +41,7 @@ class PpcaByEm:
             maximise(model, covariance, moments, floor)
             return expectation(model, covariance), mean_log_prob(model, covariance)
 
-        curve = ascend(step, expectation(model, covariance), chosen["iterations"], chosen["tolerance"])
+        curve = ascend(step, expectation(model, covariance), chosen["iterations"], chosen["tolerance"], should_stop)
         return Fitted(model, [-value for value in curve])
 
 

@@ -1,19 +1,24 @@
 """Two ways to advance a fleet, with the same results: members in turn, or all mapped into one program."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad, stack_module_state, vmap
+from torch.func import stack_module_state, vmap
 
 from vaebench.data.source import Source
-from vaebench.objectives.player import Player
+from vaebench.objectives.player import Named
 from vaebench.training.inputs import Inputs, Timetable
-from vaebench.training.member import Member
+from vaebench.training.member import Member, adam
+from vaebench.training.programs import Gradient, Program, plain_gradient, pure_gradient
 
 Curves = dict[str, Tensor]
 """Term → its value at each step; (step, member)."""
+
+TRACED_STEPS = 2000
+"""Steps from which a trace pays: it takes some tenths of a second, and saves some tenths of a millisecond a step."""
 
 
 class Stepper(Protocol):
@@ -21,40 +26,53 @@ class Stepper(Protocol):
         """Take the steps from `first` to before `last`; losses (step, member, player), and the named terms."""
         ...
 
+    @property
+    def programs(self) -> Sequence[Program]:
+        """What was traced or compiled."""
+        ...
+
 
 class InTurn:
     """Each member as the plain module it is, one after the other: best where the host computes."""
 
-    def __init__(self, members: Sequence[Member], source: Source, timetable: Timetable) -> None:
+    def __init__(self, members: Sequence[Member], source: Source, timetable: Timetable, compiled: bool = False) -> None:
         self.members = members
         self.timetable = timetable
         self.inputs = [Inputs([member.cell], source, member.objective.players, timetable) for member in members]
+        shared = [pure_gradient(members[0].system, player) for player in members[0].objective.players]
+        self.programs = _programs(members[0], shared, len(members) * timetable.steps, compiled)
+        self.gradients: list[Sequence[Gradient]] = [
+            self.programs or [plain_gradient(member.system, player) for player in member.objective.players]
+            for member in members
+        ]
+        self.states = [_states(_detached(member.system.named_parameters()), member) for member in members]
+        """Member → player → (owned, others)."""
+        self.buffers = [dict(member.system.named_buffers()) for member in members]
 
     def advance(self, first: int, last: int) -> tuple[Tensor, Curves]:
         losses, curves = zip(
-            *(self._advance_one(*pair, first, last) for pair in zip(self.members, self.inputs, strict=True)),
-            strict=True,
+            *(self._advance_one(number, first, last) for number in range(len(self.members))), strict=True
         )
         return torch.stack(losses, dim=1), {
             name: torch.stack([own[name] for own in curves], dim=1) for name in curves[0]
         }
 
-    def _advance_one(self, member: Member, inputs: Inputs, first: int, last: int) -> tuple[Tensor, Curves]:
+    def _advance_one(self, number: int, first: int, last: int) -> tuple[Tensor, Curves]:
         """Losses (step, player) and terms (step,) of one member."""
+        member, inputs, buffers = self.members[number], self.inputs[number], self.buffers[number]
         inputs.prepare(first, last)
         losses, history = [], []
         for step in range(first, last):
             images, labels = (tuple(batch[0] for batch in of(step)) for of in (inputs.images, inputs.labels))
             settings = _own(inputs.settings(step))
             step_losses, step_terms = [], {}
-            for number, player in enumerate(member.objective.players):
-                noise = _own(inputs.noise(step, number))
-                loss, terms = member.system(player, images[: player.batches], noise, settings, labels[: player.batches])
-                owned = list(member.owned[number].values())
-                gradients = torch.autograd.grad(loss, owned, allow_unused=True, materialize_grads=True)
-                member.move(number, gradients, self.timetable.rate(step))
-                step_losses.append(loss.detach())
-                step_terms.update({name: value.detach() for name, value in terms.items()})
+            for mover, player in enumerate(member.objective.players):
+                gradient, state = self.gradients[number][mover], self.states[number][mover]
+                seen, known, noise = images[: player.batches], labels[: player.batches], _own(inputs.noise(step, mover))
+                gradients, (loss, terms) = gradient(*state, buffers, seen, noise, settings, known)
+                member.move(mover, [gradients[name] for name in state[0]], self.timetable.rate(step))
+                step_losses.append(loss)
+                step_terms.update(terms)
             losses.append(torch.stack(step_losses))
             history.append(step_terms)
         return torch.stack(losses), _columns(history)
@@ -63,13 +81,20 @@ class InTurn:
 class Mapped:
     """All members as one program: parameters stacked, the loss mapped over them; best where launches cost."""
 
-    def __init__(self, members: Sequence[Member], source: Source, timetable: Timetable) -> None:
+    def __init__(self, members: Sequence[Member], source: Source, timetable: Timetable, compiled: bool = False) -> None:
         self.members = members
         self.timetable = timetable
         self.players = members[0].objective.players
         self.inputs = Inputs([member.cell for member in members], source, self.players, timetable)
         self.parameters, self.buffers = self._stack()
-        self.gradients = [self._gradient_of(player) for player in self.players]
+        mapped = [vmap(pure_gradient(members[0].system, player)) for player in self.players]
+        self.programs = _programs(members[0], mapped, timetable.steps, compiled)
+        self.gradients: Sequence[Gradient] = self.programs or mapped
+        self.states = _states(self.parameters, members[0])
+        self.movers = [
+            [Mover(self.parameters, members, rows, player) for rows in _equal_rates(members)]
+            for player in range(len(self.players))
+        ]
 
     def advance(self, first: int, last: int) -> tuple[Tensor, Curves]:
         self.inputs.prepare(first, last)
@@ -78,16 +103,12 @@ class Mapped:
             images, labels, settings = self.inputs.images(step), self.inputs.labels(step), self.inputs.settings(step)
             step_losses, step_terms = [], {}
             for number, player in enumerate(self.players):
-                names = self.members[0].owned[number]
-                owned = {name: self.parameters[name] for name in names}
-                others = {name: value for name, value in self.parameters.items() if name not in names}
-                noise = self.inputs.noise(step, number)
+                seen, known = images[: player.batches], labels[: player.batches]
                 gradients, (loss, terms) = self.gradients[number](
-                    owned, others, self.buffers, images[: player.batches], noise, settings, labels[: player.batches]
+                    *self.states[number], self.buffers, seen, self.inputs.noise(step, number), settings, known
                 )
-                for position, member in enumerate(self.members):
-                    own = [gradients[name][position] for name in names]
-                    member.move(number, own, self.timetable.rate(step))
+                for mover in self.movers[number]:
+                    mover.move(gradients, self.timetable.rate(step))
                 step_losses.append(loss)
                 step_terms.update(terms)
             losses.append(torch.stack(step_losses, dim=-1))
@@ -103,18 +124,52 @@ class Mapped:
                 parameter.data = parameters[name][position]
         return parameters, buffers
 
-    def _gradient_of(self, player: Player) -> Callable[..., Any]:
-        """(stacked owned, others, buffers, and what `System.forward` takes) → gradients by the owned, (loss, terms)"""
-        system = self.members[0].system
 
-        def loss_of(owned: Any, others: Any, buffers: Any, *inputs: Any) -> Any:
-            loss, terms = functional_call(system, ({**owned, **others}, buffers), (player, *inputs))
-            return loss, (loss, terms)
+class Mover:
+    """Adam for some rows of the stacked parameters of a player, members with one learning rate: one kernel for all.
 
-        return vmap(grad(loss_of, has_aux=True))
+    The moments are stacked like the parameters, and each member's optimiser has views of its own row, so that a member
+    can be saved, and leave the fleet, as if it had moved alone.
+    """
+
+    def __init__(self, stacked: Named, members: Sequence[Member], rows: slice, player: int) -> None:
+        moved = members[rows]
+        self.rows = rows
+        self.recipe = moved[0].cell.recipe
+        self.owned = {name: stacked[name][rows] for name in moved[0].owned[player]}
+        self.optimiser = adam(self.owned, self.recipe)
+        for name, parameter in self.owned.items():
+            states = [member.moments(player, name) for member in moved]
+            joint = {moment: torch.stack([state[moment] for state in states]) for moment in ("exp_avg", "exp_avg_sq")}
+            step = states[0]["step"].clone()
+            self.optimiser.state[parameter] = {"step": step, **joint}
+            for row, member in enumerate(moved):
+                own = {moment: value[row] for moment, value in joint.items()}
+                member.optimisers[player].state[member.owned[player][name]] = {"step": step, **own}
+
+    def move(self, gradients: Named, rate: float) -> None:
+        """One step along the gradients of all members, of which these rows are taken; as `Member.move` does it."""
+        own = [gradients[name][self.rows] for name in self.owned]
+        if self.recipe["clip"] is not None:
+            clip_each(own, self.recipe["clip"])
+        for parameter, gradient in zip(self.owned.values(), own, strict=True):
+            parameter.grad = gradient
+        self.optimiser.param_groups[0]["lr"] = self.recipe["learning_rate"] * rate
+        self.optimiser.step()
 
 
-STEPPERS: dict[str, Callable[[Sequence[Member], Source, Timetable], Stepper]] = {"in-turn": InTurn, "mapped": Mapped}
+def clip_each(gradients: Sequence[Tensor], largest: float) -> None:
+    """Scale the gradients of every member, (member, …) each, to the norm `largest` where it is above, in place."""
+    norms = torch.stack([torch.linalg.vector_norm(value.flatten(1), dim=1) for value in gradients])
+    factor = (largest / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+    for value in gradients:
+        value.mul_(factor.reshape(-1, *(1,) * (value.dim() - 1)))
+
+
+STEPPERS: dict[str, Callable[[Sequence[Member], Source, Timetable, bool], Stepper]] = {
+    "in-turn": InTurn,
+    "mapped": Mapped,
+}
 
 
 def best_stepper(device: torch.device) -> str:
@@ -122,7 +177,37 @@ def best_stepper(device: torch.device) -> str:
     return "in-turn" if device.type == "cpu" else "mapped"
 
 
-def _own(values: dict[str, Tensor]) -> dict[str, Tensor]:
+def _programs(member: Member, functions: Sequence[Gradient], calls: int, compiled: bool) -> list[Program]:
+    """One for each player; none where the plain functions are to be called."""
+    half = member.cell.recipe["precision"] == "bfloat16"
+    if not (compiled or half or calls >= TRACED_STEPS):
+        return []
+    return [Program(function, compiled, half) for function in functions]
+
+
+def _states(parameters: Named, member: Member) -> list[tuple[Named, Named]]:
+    """Player → the parameters that it owns, and the others."""
+    return [
+        (
+            {name: parameters[name] for name in owned},
+            {name: value for name, value in parameters.items() if name not in owned},
+        )
+        for owned in member.owned
+    ]
+
+
+def _detached(parameters: Iterator[tuple[str, Tensor]]) -> Named:
+    return {name: value.detach() for name, value in parameters}
+
+
+def _equal_rates(members: Sequence[Member]) -> list[slice]:
+    """Runs of members with one learning rate."""
+    lengths = [len(list(run)) for _, run in groupby(members, key=lambda member: member.cell.recipe["learning_rate"])]
+    ends = torch.tensor(lengths).cumsum(0).tolist()
+    return [slice(end - length, end) for length, end in zip(lengths, ends, strict=True)]
+
+
+def _own(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The values of the only member."""
     return {name: value[0] for name, value in values.items()}
 
