@@ -13,10 +13,11 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
-from torch.distributions import Bernoulli, Independent, Normal
+from torch.distributions import Bernoulli, Independent, Normal, Uniform
 
 import vaebench
 from vaebench import cli
+from vaebench.metrics.contract import ContractError
 from vaebench.project import Settings, UnknownName
 from vaebench.store.folders import ResultsFolder
 
@@ -161,6 +162,48 @@ def test_wrong_names_are_refused_with_the_nearest(dataset, metric, expected):
         vaebench.evaluate(FairCoins(), dataset, [metric])
 
 
+def test_a_class_in_place_of_a_model_and_a_model_without_numbers_are_told_in_one_line():
+    with pytest.raises(ContractError, match=r"FairCoins is a class: give a model that is made of it, FairCoins\(…\)$"):
+        vaebench.evaluate(FairCoins, "digits/binary")
+    with pytest.raises(ContractError, match="Linear lies on the device meta, which holds no numbers"):
+        vaebench.evaluate(nn.Linear(3, 2, device="meta"), "digits/binary")
+
+
+def test_a_prior_of_another_precision_is_blamed_itself():
+    class Net(nn.Linear):
+        def __init__(self):
+            super().__init__(2, 64, dtype=torch.float64)
+
+        prior = FairCoins.prior
+
+        def posterior(self, x):
+            return Independent(Normal(x[:, :2], 1.0), 1)
+
+        def likelihood(self, z):
+            return Independent(Bernoulli(logits=self(z)), 1)
+
+    with pytest.raises(
+        ContractError, match=r"Net\.prior\(\): draws torch\.float32, where posterior\(x\) draws torch\.f"
+    ):
+        vaebench.evaluate(Net(), "digits/binary")
+
+
+def test_a_prior_with_bounds_has_no_annealing_and_torchs_complaint_shows_no_tensor():
+    class Bounded(FairCoins):
+        def prior(self):
+            return Independent(Uniform(-2 * torch.ones(2), 2 * torch.ones(2)), 1)
+
+    with pytest.raises(ContractError, match="to be within the support") as refusal:
+        vaebench.evaluate(Bounded(), "digits/binary")
+    assert "tensor(" not in str(refusal.value)
+    Bounded.posterior = lambda self, x: Independent(Uniform(-torch.ones(len(x), 2), torch.ones(len(x), 2)), 1)
+    found = vaebench.evaluate(Bounded(), "digits/binary", [{"log_likelihood_ais": {"images": 3, "steps": 4}}])
+    assert (found["log_likelihood_ais"].status, found["log_likelihood_ais"].note) == (
+        "n/a",
+        "p(z) has bounds, and the chains move in all of space",
+    )
+
+
 def test_every_mistake_is_told_at_once():
     with pytest.raises(UnknownName) as refusal:
         vaebench.evaluate(FairCoins(), "digits/bin", ["elbow", "kll"], budget="quik", device="gpu")
@@ -277,6 +320,17 @@ def test_the_command_prints_a_table_and_says_on_stderr_what_it_is_doing(call):
     assert said.err.splitlines() == ["making coins", "scoring elbo", "scoring kl"]
 
 
+def test_the_command_changes_the_budget_metric_by_metric(call):
+    asked = "elbo,log_likelihood:samples=7:images=20,mi_lower_bound:hidden=[8, 8]:steps=4,kl"
+    said = call("coins:make", "--dataset", "digits/binary", "--metrics", asked, "--json")
+    assert said.code == 0
+    protocols = {value["metric"]: value["protocol"] for value in json.loads(said.out)["values"]}
+    assert (protocols["log_likelihood"]["samples"], protocols["log_likelihood"]["images"]) == (7, 20)
+    assert protocols["mi_lower_bound.generative"]["hidden"] == [8, 8]
+    assert protocols["elbo"]["samples"] == 8
+    assert "kl" in protocols
+
+
 @pytest.mark.parametrize(
     "reference", ["coins:make", "coins:Coins", "coins:ready", "coins.py:Coins", "./coins.py:ready"]
 )
@@ -320,6 +374,10 @@ def test_a_failed_metric_is_told_by_the_exit_code(call):
         (["coins:make", "--budget", "quik"], "did you mean 'quick'?"),
         (["coins:make", "--metrics", "elbow"], "did you mean 'elbo'?"),
         (["coins:make", "--metrics", ","], "names no metric"),
+        (["coins:make", "--metrics", "kl,elbo:sampels=3"], "did you mean 'samples'"),
+        (["coins:make", "--metrics", "elbo:samples=0"], "must be at least 1, is 0"),
+        (["coins:make", "--metrics", "elbo:samples"], "'samples' must be SETTING=VALUE"),
+        (["coins:make", "--metrics", "elbo:samples=[3"], "must be SETTING=VALUE"),
         (["coins:make", "--device", "gpu"], "no device 'gpu'"),
     ],
 )

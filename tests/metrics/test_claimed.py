@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from tests.compositions import composition
+from tests.metrics.conftest import LinearGaussian
 from tests.metrics.test_mi_lower_bound import Decoded, coded
 from tests.metrics.test_mutual_information import (
     CATEGORIES,
@@ -260,3 +261,22 @@ def test_of_a_joint_code_the_claim_is_about_its_category_however_much_the_latent
     subject = Subject(Decoded(posterior_of, GaussianAndOneHot(NORMAL, UNIFORM), weights, 0.3), source_of(IMAGES))
     printed = parts_of(subject, reader_steps=250, reader_batch=256)["prior_entropy"]
     assert printed.value == pytest.approx(math.log(CATEGORIES), abs=0.005)
+
+
+def test_the_claim_at_the_mean_has_the_error_of_a_kl_that_is_drawn(real):
+    """Against its spread over seeds, where the KL has no closed form; where it has one the error is 0."""
+
+    class Drawn(LinearGaussian):
+        def posterior(self, x):
+            q = super().posterior(x)
+            return torch.distributions.Independent(torch.distributions.Laplace(q.mean, q.stddev), 1)
+
+        def prior(self):
+            p = self.exact.prior()
+            return torch.distributions.MultivariateNormal(p.mean, torch.diag_embed(p.variance))
+
+    subject = Subject(Drawn(wrong=0.3), real)
+    answers = [claimed.at_mean(subject, {"split": "test", "seed": seed}) for seed in range(40)]
+    spread = torch.tensor([answer.value for answer in answers]).double().std()
+    assert float(torch.tensor([answer.stderr for answer in answers]).mean() / spread) == pytest.approx(1.0, abs=0.3)
+    assert claimed.at_mean(Subject(LinearGaussian(wrong=0.3), real), {"split": "test", "seed": 0}).stderr == 0.0

@@ -6,12 +6,15 @@ import pytest
 import torch
 from torch.distributions import kl_divergence
 
+from tests.metrics.conftest import LinearGaussian
 from vaebench.data import streams
+from vaebench.data.source import Source
 from vaebench.metrics import bits_per_dim, elbo, kl, log_likelihood, reconstruction
 from vaebench.metrics.answer import NotApplicable
 from vaebench.metrics.draws import draw
 from vaebench.metrics.importance import importance_weights
 from vaebench.metrics.subject import Images, Subject
+from vaebench.models.distributions import DiagonalNormal
 
 TEST = {"split": "test", "seed": 0}
 
@@ -82,6 +85,26 @@ def test_exact_models_are_scored_by_their_own_density_on_the_whole_split(exact_s
     assert answer.stderr == 0.0
 
 
+def test_an_exact_density_that_lies_below_the_monte_carlo_bound_is_refused_and_one_that_does_not_is_believed(
+    exact_subject, real, log_density
+):
+    """Here a weight is p(x) whatever the draw, so that 0.1 nats too few of 1,000 images can be no chance."""
+
+    class Says:
+        def __init__(self, off):
+            self.known, self.off = exact_subject.model, off
+            self.prior, self.posterior, self.likelihood = self.known.prior, self.known.posterior, self.known.likelihood
+
+        def log_prob(self, x):
+            return self.known.exact.log_prob(x) + self.off
+
+    protocol = {**TEST, "samples": 3, "images": 1000}
+    answer, *_ = log_likelihood.evaluate(Subject(Says(0.0), real), protocol)
+    assert answer.value == pytest.approx(float(log_density.mean()), rel=1e-12)
+    with pytest.raises(ValueError, match=r"log_prob\(x\) must be ln p\(x\), exactly; .* nats more, a mean over images"):
+        log_likelihood.evaluate(Subject(Says(-0.1), real), protocol)
+
+
 def test_kl_and_reconstruction_are_the_closed_forms(wrong_subject, real):
     x = real.images("test")
     q = wrong_subject.model.posterior(x)
@@ -117,6 +140,54 @@ def test_intervals_cover_the_closed_form(wrong_subject, real, images):
         )
         hits += abs(answer.value - target) < 1.96 * answer.stderr
     assert 0.91 <= hits / 200 <= 0.99
+
+
+@pytest.mark.parametrize("samples", [10, 300])
+def test_the_error_of_the_likelihood_is_its_spread_over_seeds_also_where_few_draws_count(real, samples):
+    """A q that is too narrow and off by a deviation; the delta method, which stops at 1, says half of the spread."""
+
+    class Off(LinearGaussian):
+        def posterior(self, x):
+            q = super().posterior(x)
+            return DiagonalNormal(q.mean, 0.7 * q.stddev)
+
+    subject = Subject(Off(wrong=0.6), real)
+    protocol = {**TEST, "samples": samples, "images": 1000}
+    answers = [log_likelihood.evaluate(subject, {**protocol, "seed": seed})[0] for seed in range(25)]
+    spread = torch.tensor([answer.value for answer in answers]).double().std()
+    assert answers[0].details["effective_sample_size"]["mean"] < samples / 2
+    assert 0.72 < sum(answer.stderr for answer in answers) / len(answers) / float(spread) < 1.35
+
+
+def test_draws_that_float32_rounds_to_the_mean_are_told(real):
+    """Where σ < ε |μ| a draw is μ, and ln p(x, z)/q(z|x) is the same for every draw and wrong."""
+
+    class Narrow(LinearGaussian):
+        def posterior(self, x):
+            mean = torch.tensor([1.0, -2.0, 0.0, 0.5, 3.0]).expand(len(x), 5)
+            return DiagonalNormal(mean, torch.tensor([1e-12, 1e-12, 1e-12, 1e-3, 1.0]).expand(len(x), 5))
+
+        def prior(self):
+            return DiagonalNormal(torch.zeros(5), torch.ones(5))
+
+        def likelihood(self, z):
+            return DiagonalNormal(z.repeat_interleave(4, -1), torch.ones(20))
+
+    protocol = {**TEST, "samples": 3, "images": 100}
+    source = Source(real.dataset, "real")
+    answer, *_ = log_likelihood.evaluate(Subject(Narrow(), source), protocol)
+    assert "σ of q(z|x) is below the rounding of μ on 40% of the latents" in answer.note
+    wide, *_ = log_likelihood.evaluate(Subject(LinearGaussian(wrong=0.3), real), protocol)
+    assert "rounding" not in wide.note
+
+
+def test_codes_that_are_longer_than_images_are_drawn_in_smaller_blocks(real):
+    class Long(LinearGaussian):
+        def prior(self):
+            return DiagonalNormal(torch.zeros(200), torch.ones(200))
+
+    assert Subject(Long(), real, block_numbers=20_000).rows == 100
+    assert Subject(LinearGaussian(), real, block_numbers=20_000).rows == 1000
 
 
 class TestNothingDependsOnCompany:

@@ -6,7 +6,7 @@ the exact mutual information over the images of the split.
 
 from typing import Any
 
-from vaebench.metrics.answer import Answer, NotApplicable
+from vaebench.metrics.answer import Answer, NotApplicable, told_numbers
 from vaebench.metrics.categories import information
 from vaebench.metrics.subject import Subject
 from vaebench.models.mixed import category_of
@@ -23,7 +23,8 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
     q = first.model.posterior(first.x)
     if isinstance(q, Point):
         raise NotApplicable("q is a point")
-    means, again, details = subject.codes(images).double(), subject.codes(images, "again").double(), {}
+    means, again = (told_numbers(subject.codes(images, *words), "E_q[z]").double() for words in ((), ("again",)))
+    details = {}
     category = category_of(q)
     if category is not None:
         details["information_of_category"] = information(means[:, -category.noise_size :])

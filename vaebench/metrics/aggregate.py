@@ -123,13 +123,13 @@ class OpaqueComponents(Components):
         return torch.cat([q.log_prob(z.unsqueeze(1)).double() for q in self.posteriors], dim=-1)
 
     def log_marginal(self, z: Tensor, latent: int) -> Tensor:
-        raise NotApplicable(f"{self.what}'s marginals have no closed form")
+        raise NotApplicable(f"the marginals of {self.what} are not known here; Gaussians and categories have them")
 
 
 @functools.singledispatch
 def components_of(form: object, posteriors: Sequence[Distribution]) -> Components:
     """q(z|x_j) of the images of all blocks; `form`: the first block's, whose family is that of all."""
-    return OpaqueComponents(posteriors, "the posterior")
+    return OpaqueComponents(posteriors, "this posterior")
 
 
 @components_of.register

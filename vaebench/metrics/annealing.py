@@ -199,20 +199,6 @@ def log_mean(log_weights: Tensor) -> Tensor:
     return log_weights.logsumexp(0) - math.log(len(log_weights))
 
 
-def jackknife_variance(log_weights: Tensor) -> Tensor | None:
-    """Of `log_mean`: (C − 1)/C Σ_c (θ_c − mean θ)², θ_c being `log_mean` without chain c; None for one chain.
-
-    The delta method gives the same where weights differ little, but never more than 1: where one chain outweighs the
-    others by many nats it hides how far they are apart. (chain, image) → (image,)
-    """
-    count = len(log_weights)
-    if count == 1:
-        return None
-    others = ~torch.eye(count, dtype=torch.bool, device=log_weights.device)
-    left_out = torch.stack([log_mean(log_weights[keep]) for keep in others])
-    return (count - 1) / count * (left_out - left_out.mean(0)).square().sum(0)
-
-
 def _with_gradient(log_density: LogDensity, z: Tensor) -> tuple[Tensor, Tensor]:
     """Value, in float64, and gradient; zero where the density does not depend on z."""
     with torch.enable_grad():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaebench.metrics.answer import NotApplicable
+from vaebench.metrics.answer import NotApplicable, told_numbers
 from vaebench.metrics.subject import Images, Subject
 from vaebench.models.contract import LatentVariableModel
 from vaebench.models.mixed import OneHot, category_of
@@ -42,7 +42,9 @@ def expected_log_likelihood(
 
 def category_probabilities(subject: Subject, images: Images) -> Tensor:
     """q(c|x) of each image; (image, category), float64"""
-    return torch.cat([_category(block.model.posterior(block.x)).mean.double() for block in subject.blocks(images, 1)])
+    blocks = subject.blocks(images, 1)
+    probabilities = torch.cat([_category(block.model.posterior(block.x)).mean.double() for block in blocks])
+    return told_numbers(probabilities, "q(c|x)")
 
 
 def _category(q: Distribution) -> OneHot:

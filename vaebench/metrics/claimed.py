@@ -48,18 +48,16 @@ def _asked(part: str, of: Claim, subject: Subject, protocol: dict[str, Any]) -> 
 def at_mean(subject: Subject, protocol: dict[str, Any]) -> Answer:
     """1/N Σ_i ln p(x_i|z = E_q[z]) − KL(q(z|x_i) ‖ p(z)): the ELBO with the mean of q in place of draws from it."""
     prior = subject.model.prior()
-    values, exact = [], True
+    values = []
     for model, x, keys in subject.blocks(subject.images(protocol), REPEATS, "elbo", protocol["seed"]):
         q = model.posterior(x)
         if category_of(q) is not None:
             raise NotApplicable("the mean of one-hot codes is no code")
         z = draw(q, keys, 0, REPEATS)
         closed = analytic_kl(q, prior)
-        exact = exact and closed is not None
-        divergence = monte_carlo_kl(q, prior, z).mean(0) if closed is None else closed
+        divergence = monte_carlo_kl(q, prior, z) if closed is None else closed.expand(REPEATS, -1)
         values.append(model.likelihood(posterior_mean(q, keys)).log_prob(x) - divergence)
-    all_values = torch.cat(values)
-    return Answer(*average(all_values, torch.zeros_like(all_values) if exact else None, subject.population(protocol)))
+    return Answer(*average(*mean_and_variance(torch.cat(values, dim=1)), subject.population(protocol)))
 
 
 def surrogate(subject: Subject, protocol: dict[str, Any]) -> Answer:
@@ -70,7 +68,8 @@ def surrogate(subject: Subject, protocol: dict[str, Any]) -> Answer:
     values, bounds = [], []
     for block in subject.blocks(subject.images(protocol), samples, "importance", protocol["seed"]):
         step = max(1, subject.rows // len(block.x))
-        weights = log_weights(block, prior, REPEATS * samples, step, lambda p, x: p.log_prob(x))
+        q = block.model.posterior(block.x)
+        weights = log_weights(block, q, prior, REPEATS * samples, step, lambda p, x: p.log_prob(x))
         drawn = torch.cat(list(weights)).reshape(REPEATS, samples, -1)
         values.append(weighted_log_weight(drawn))
         bounds.append(drawn.logsumexp(-2) - math.log(samples))

@@ -1,6 +1,7 @@
 """Asking a model questions, and the door for models that vaebench did not train."""
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from vaebench.catalog.catalog import load_catalog
 from vaebench.catalog.implementation import implementation
 from vaebench.data.dataset import load_dataset
 from vaebench.data.source import Source
-from vaebench.metrics.answer import Answer, NotApplicable
+from vaebench.metrics.answer import Answer, NotApplicable, in_short
 from vaebench.metrics.contract import ContractError, check_contract
+from vaebench.metrics.normalised import with_normaliser
 from vaebench.metrics.subject import Subject
 from vaebench.models.contract import LatentVariableModel
 from vaebench.models.given import ConditionalModel, is_conditional
@@ -60,7 +62,7 @@ def _ask(
     except faults as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        return [value(column, "failed", note=f"{type(error).__name__}: {error}") for column in metric.columns]
+        return [value(column, "failed", note=in_short(f"{type(error).__name__}: {error}")) for column in metric.columns]
     return [_value_of(answer, value, request.metric) for answer in answers]
 
 
@@ -94,12 +96,16 @@ def evaluate_model(
     A torch module is scored in its own precision, in evaluation mode, on `device` (None: where it lies), and is put
     back afterwards. Whatever a foreign model raises while it is scored, it is a metric's failure.
     """
+    if inspect.isclass(model):
+        raise ContractError(f"{model.__name__} is a class: give a model that is made of it, {model.__name__}(…)")
     name, _, view = dataset.partition("/")
     with _ready(model, device) as (where, dtype):
         source = Source(load_dataset(name, data_root), view, where, dtype)
         subject = Subject(model, source)
         images = subject.split("test", _spread(source))
         check_contract(model, images.x, images.y, view)
+        with torch.no_grad():
+            subject = Subject(with_normaliser(model, images[:1]), source)
         values = []
         for request in metrics:
             if is_conditional(model) and load_catalog().metrics[request.metric].unconditional:
@@ -119,6 +125,8 @@ def _ready(model: object, device: torch.device | None) -> Iterator[tuple[torch.d
     first = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
     if first.dtype in COARSE:
         raise ContractError(f"{type(model).__name__} is in {first.dtype}, too coarse to sum over pixels; use .float()")
+    if any(tensor.is_meta for tensor in tensors):
+        raise ContractError(f"{type(model).__name__} lies on the device meta, which holds no numbers; fill it first")
     modes, home = {module: module.training for module in model.modules()}, first.device
     model.eval()
     if device is not None:

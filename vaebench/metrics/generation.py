@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaebench.data import streams
-from vaebench.metrics.answer import Answer, NotApplicable
+from vaebench.metrics.answer import Answer, NotApplicable, told_numbers
 from vaebench.metrics.draws import draw
 from vaebench.metrics.fitted_mixture import categories_of, fitted_mixture
 from vaebench.metrics.subject import Subject
@@ -25,12 +25,18 @@ class Generated:
 
     z: Tensor
     """(image, latent)"""
-    mean: Tensor
-    """E[x|z]; (image, pixel)"""
+    known_mean: Tensor | None
+    """E[x|z]; (image, pixel); None where the decoder's distribution has none"""
     y: Tensor | None
     """What a conditional model was asked for; (image,)"""
     drawn: Tensor | None
     """x ~ p(x|z), (image, pixel); None where the decoder gives a point"""
+
+    @property
+    def mean(self) -> Tensor:
+        if self.known_mean is None:
+            raise NotApplicable("the decoder's distribution has no mean")
+        return self.known_mean
 
     @property
     def draw(self) -> Tensor:
@@ -57,7 +63,7 @@ def generated(
 
 def generated_for(subject: Subject, protocol: dict[str, Any], count: int | None = None) -> Generated:
     """As many as the protocol asks for, or `count`, in the way that it says."""
-    return generated(
+    samples = generated(
         subject,
         protocol["images"] if count is None else count,
         protocol["seed"],
@@ -65,6 +71,10 @@ def generated_for(subject: Subject, protocol: dict[str, Any], count: int | None 
         protocol.get("generation_around", "prior"),
         protocol["split"],
     )
+    for values, what in ((samples.z, "z"), (samples.known_mean, "E[x|z]"), (samples.drawn, "x ~ p(x|z)")):
+        if values is not None:
+            told_numbers(values, what)
+    return samples
 
 
 def decoded(subject: Subject, z: Tensor, y: Tensor | None, seed: int) -> Generated:
@@ -72,10 +82,20 @@ def decoded(subject: Subject, z: Tensor, y: Tensor | None, seed: int) -> Generat
     means, draws = [], []
     for rows in torch.arange(len(z)).split(subject.rows):
         p = subject.given(None if y is None else y[rows]).likelihood(z[rows])
-        means.append(p.mean)
+        mean = mean_of(p)
+        if mean is not None:
+            means.append(mean)
         if not isinstance(p, Point):
             draws.append(draw(p, _keys(subject, "generated x", seed, rows.tolist()), 0, 1)[0])
-    return Generated(z, torch.cat(means), y, torch.cat(draws) if draws else None)
+    return Generated(z, torch.cat(means) if means else None, y, torch.cat(draws) if draws else None)
+
+
+def mean_of(p: Distribution) -> Tensor | None:
+    """E[x|z]; (…, pixel); None where the distribution has none"""
+    try:
+        return p.mean
+    except NotImplementedError:
+        return None
 
 
 def prior_draws(subject: Subject, rows: list[int], seed: int, prior: str = "own") -> Tensor:

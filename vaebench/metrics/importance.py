@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaebench.data import streams
-from vaebench.metrics.answer import average
-from vaebench.metrics.draws import draw
+from vaebench.metrics.answer import average, variance_of_log_mean
+from vaebench.metrics.draws import draw, from_noise_form
 from vaebench.metrics.subject import Block, Images, Subject
+from vaebench.models.distributions import DiagonalNormal, FullNormal
+from vaebench.models.mixed import GaussianAndOneHot
 
 FEW_EFFECTIVE = 10.0
 """Below this effective sample size the interval of an image's estimate is not to be trusted."""
@@ -22,13 +24,27 @@ Given = Callable[[Distribution, Tensor, Tensor, int], tuple[Distribution, Tensor
 
 @dataclass(frozen=True)
 class Weights:
-    """Sums over the K draws of each image, in logarithms; (…, image), float64."""
+    """What the K draws of each image say, in logarithms; (…, image), float64."""
 
     log_sum: Tensor
     """ln Σ_k w_k"""
     log_sum_squares: Tensor
     """ln Σ_k w_k²"""
+    variance: Tensor
+    """Of ln mean w; NaN for one draw"""
     count: int
+    rounded: float = 0.0
+    """Share of the latents of all images whose σ is below the rounding of μ, so that a draw is μ"""
+
+    @classmethod
+    def of(cls, log_weights: Tensor) -> "Weights":
+        """log_weights: (…, draw, image), float64"""
+        return cls(
+            torch.logsumexp(log_weights, dim=-2),
+            torch.logsumexp(2.0 * log_weights, dim=-2),
+            variance_of_log_mean(log_weights),
+            log_weights.shape[-2],
+        )
 
     @property
     def log_mean(self) -> Tensor:
@@ -40,15 +56,10 @@ class Weights:
         """(Σ w)²/Σ w², between 1 and K"""
         return torch.exp(2.0 * self.log_sum - self.log_sum_squares)
 
-    @property
-    def variance(self) -> Tensor:
-        """Of ln mean w, by the delta method: s²/(K w̄²) = (K/ESS − 1)/(K − 1)"""
-        return ((self.count / self.effective - 1.0) / (self.count - 1)).clamp_min(0.0)
-
     def unbind(self) -> list["Weights"]:
         """One for each entry of the first axis."""
-        pairs = zip(self.log_sum, self.log_sum_squares, strict=True)
-        return [Weights(log_sum, log_sum_squares, self.count) for log_sum, log_sum_squares in pairs]
+        parts = zip(self.log_sum, self.log_sum_squares, self.variance, strict=True)
+        return [Weights(*part, self.count, self.rounded) for part in parts]
 
 
 def importance_weights(
@@ -67,21 +78,24 @@ def importance_weights(
     share of the draws that come from the prior; `words` name other draws.
     """
     prior = subject.model.prior()
-    sums, squares = [], []
+    parts, rounded = [], []
     for block in subject.blocks(images, samples, "importance", seed, *words):
-        log_sum = torch.full((len(block.x),), -torch.inf, dtype=torch.float64, device=block.x.device)
-        log_sum_squares = log_sum.clone()
         step = max(1, subject.rows // len(block.x))
-        for log_weight in log_weights(block, prior, samples, step, log_weight_of, given, defensive):
-            log_sum = torch.logaddexp(log_sum, torch.logsumexp(log_weight, dim=-2))
-            log_sum_squares = torch.logaddexp(log_sum_squares, torch.logsumexp(2.0 * log_weight, dim=-2))
-        sums.append(log_sum)
-        squares.append(log_sum_squares)
-    return Weights(torch.cat(sums, dim=-1), torch.cat(squares, dim=-1), samples)
+        q = block.model.posterior(block.x)
+        rounded.append(rounded_away(q).expand(len(block.x), -1))
+        drawn = list(log_weights(block, q, prior, samples, step, log_weight_of, given, defensive))
+        parts.append(Weights.of(torch.cat(drawn, dim=-2)))
+    share = float(torch.cat(rounded).double().mean())
+
+    def joined(column: str) -> Tensor:
+        return torch.cat([getattr(part, column) for part in parts], dim=-1)
+
+    return Weights(joined("log_sum"), joined("log_sum_squares"), joined("variance"), samples, share)
 
 
 def log_weights(
     block: Block,
+    q: Distribution,
     prior: Distribution,
     samples: int,
     step: int,
@@ -91,7 +105,7 @@ def log_weights(
 ) -> Iterator[Tensor]:
     """ln w_k of a block of images, `step` draws at a time; (…, draw, image), float64"""
     model, x, keys = block
-    for first, z, log_ratio in proposed(model.posterior(x), prior, keys, samples, step, defensive):
+    for first, z, log_ratio in proposed(q, prior, keys, samples, step, defensive):
         p = model.likelihood(z)
         if given is not None:
             p, more = given(p, x, keys, first)
@@ -120,6 +134,19 @@ def proposed(
             yield first, z, log_prior - log_proposal
 
 
+def rounded_away(q: Distribution) -> Tensor:
+    """1 where z = μ + σ ε is rounded to μ, since σ < ε(μ), the rounding of μ in its precision, else 0; of an affine
+    Gaussian, elsewhere not known and 0; (image, latent) or (1, 1)"""
+    known = from_noise_form(q.gaussian if isinstance(q, GaussianAndOneHot) else q)
+    if isinstance(known, DiagonalNormal):
+        loc, scale = known.base_dist.loc, known.base_dist.scale
+    elif isinstance(known, FullNormal):
+        loc, scale = known.loc, known.scale_tril.diagonal(dim1=-2, dim2=-1)
+    else:
+        return torch.zeros(1, 1)
+    return (scale < torch.finfo(loc.dtype).eps * loc.abs()).double()
+
+
 def summary(weights: Weights, population: int) -> tuple[float, float | None, str, dict[str, Any]]:
     """Mean of ln mean w over images, its standard error, a warning where ESS is small, and the ESS."""
     effective = weights.effective
@@ -129,4 +156,7 @@ def summary(weights: Weights, population: int) -> tuple[float, float | None, str
     note = f"mean effective sample size {float(effective.mean()):.1f} of {weights.count}"
     if few > 0 and weights.count > 1:
         note += f"; it is below {FEW_EFFECTIVE:.0f} on {few:.0%} of the images, so the error is a guess"
+    if weights.rounded > 0:
+        note += f"; σ of q(z|x) is below the rounding of μ on {weights.rounded:.0%} of the latents"
+        note += ", where a draw is μ and the number is wrong: score the model in float64"
     return value, stderr, note, details

@@ -3,12 +3,16 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from vaebench.data import streams
 from vaebench.metrics.answer import Answer, NotApplicable, average
 from vaebench.metrics.calibrated import Decoder, decoders, scored, with_reason
+from vaebench.metrics.exact import first_of_each, refusal
 from vaebench.metrics.importance import importance_weights, summary
 from vaebench.metrics.marginal import marginal
-from vaebench.metrics.subject import Subject
+from vaebench.metrics.subject import Images, Subject
+from vaebench.models.point import NoDensity
 
 
 def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer | NotApplicable]:
@@ -20,8 +24,10 @@ def log_likelihoods(subject: Subject, protocol: dict[str, Any], decoders: dict[s
     """ln 1/K Σ_k p(x, z_k)/q(z_k|x) under each decoder, on the same draws"""
     population = subject.population(protocol)
     if hasattr(subject.model, "log_prob"):
-        blocks = subject.blocks(subject.split(protocol["split"]), 1)
-        values = torch.cat([block.model.log_prob(block.x) for block in blocks])  # type: ignore[attr-defined]
+        values = _exact(subject, subject.split(protocol["split"]))
+        reason = _refusal(subject, protocol)
+        if reason is not None:
+            raise ValueError(f"log_prob(x) {reason}")
         value, stderr = average(values, torch.zeros_like(values), population)
         return [Answer(value, stderr, note=f"exact, on all {population} images")]
     weights = importance_weights(
@@ -37,3 +43,22 @@ def log_likelihoods(subject: Subject, protocol: dict[str, Any], decoders: dict[s
         value, stderr, note, details = summary(of_decoder, population)
         answers.append(Answer(value, stderr, part=part, note=note, details=details))
     return answers
+
+
+def _exact(subject: Subject, images: Images) -> Tensor:
+    """ln p(x) as the model says it; (image,)"""
+    return torch.cat([block.model.log_prob(block.x) for block in subject.blocks(images, 1)])  # type: ignore[attr-defined]
+
+
+def _refusal(subject: Subject, protocol: dict[str, Any]) -> str | None:
+    """Why the model's log_prob is not its ln p(x), held against one draw for each image that the protocol names: a mean
+    of them is the Monte Carlo ELBO. None: no reason seen, or the model has no weights to hold it against."""
+    images = subject.images(protocol)
+    images = images[first_of_each(streams.image_keys(images.x))]
+    try:
+        weights = importance_weights(subject, images, 1, protocol["seed"], lambda p, x: p.log_prob(x), words=("exact",))
+    except NoDensity:
+        log_weights = None
+    else:
+        log_weights = weights.log_mean.unsqueeze(0)
+    return refusal(_exact(subject, images), log_weights, subject.source.pixels, subject.source.view_name)

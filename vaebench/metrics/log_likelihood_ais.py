@@ -6,19 +6,18 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 
 from vaebench.metrics.annealing import (
     Densities,
     Run,
     Shocks,
     anneal,
-    jackknife_variance,
     log_mean,
     schedule,
     tuned_step_sizes,
 )
-from vaebench.metrics.answer import Answer, NotApplicable, average
+from vaebench.metrics.answer import Answer, NotApplicable, average, variance_of_log_mean
 from vaebench.metrics.code_parts import code_parts, decoded_per_code, log_joint_by_category, log_joint_of_category
 from vaebench.metrics.draws import draw, stream_of
 from vaebench.metrics.subject import Images, Subject
@@ -40,6 +39,8 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer | NotApp
         return _by_summing(subject, images, prior, population)
     if _is_discrete(code_parts(prior)[0]):
         raise NotApplicable("p(z) is discrete, and the chains follow gradients")
+    if _is_bounded(code_parts(prior)[0]):
+        raise NotApplicable("p(z) has bounds, and the chains move in all of space")
     annealer = Annealer(prior, protocol["chains"], protocol["steps"], protocol["leapfrog"])
     runs, forward, backward = [], [], []
     room = annealer.chains * decoded_per_code(prior, subject.source.pixels)
@@ -129,10 +130,12 @@ def _by_summing(subject: Subject, images: Images, prior: OneHot, population: int
 
 def _head(run: Run, population: int) -> Answer:
     """Mean over images of ln mean w."""
-    value, stderr = average(log_mean(run.log_weights), jackknife_variance(run.log_weights), population)
+    chains = len(run.log_weights)
+    variances = variance_of_log_mean(run.log_weights) if chains > 1 else None
+    value, stderr = average(log_mean(run.log_weights), variances, population)
     details: dict[str, Any] = {"acceptance": _acceptance(run)}
     note = f"acceptance {float(run.acceptance.mean()):.2f}{_warning(run.acceptance)}"
-    if len(run.log_weights) > 1:
+    if chains > 1:
         details["spread_of_chains"] = float(run.log_weights.std(0).mean())
         note += f"; ln w of an image's chains spreads by {details['spread_of_chains']:.2g} nats"
     return Answer(value, stderr, note=note, details=details)
@@ -173,3 +176,14 @@ def _is_discrete(distribution: Distribution) -> bool:
     except NotImplementedError:  # those written here do not say; of them only a category is discrete
         return False
     return support is not None and bool(support.is_discrete)
+
+
+def _is_bounded(distribution: Distribution) -> bool:
+    """Whether p(z) is 0 somewhere; those written here, which do not say, are not."""
+    try:
+        support: Any = distribution.support
+    except NotImplementedError:
+        return False
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    return not isinstance(support, type(constraints.real))

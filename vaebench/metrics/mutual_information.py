@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution, Independent, MultivariateNormal
 
 from vaebench.metrics.aggregate import COSTLY_DRAWS, Aggregate, is_at_cap, pairs_at_once
 from vaebench.metrics.answer import Answer, NotApplicable, average, mean_and_variance
@@ -63,6 +63,8 @@ def factorises(prior: Distribution) -> bool:
     """Whether ln p(z) = Σ_u ln p(z_u), a category being one latent."""
     if isinstance(prior, OneHot | GaussianAndOneHot):
         return True
+    if isinstance(prior, MultivariateNormal):
+        return bool((prior.scale_tril.tril(-1) == 0).all())
     one_number_each = isinstance(prior, Independent) and not prior.base_dist.event_shape
     return one_number_each and len(prior.event_shape) == 1
 
@@ -95,6 +97,12 @@ def _answer(codes: Codes, terms: Tensor, part: str = "") -> Answer:
     mean, variance = mean_and_variance(terms.reshape(draws, -1))
     if aggregate.latents == 0:
         variance = torch.zeros_like(mean)
+    if variance is None and len(mean) > 1:
+        # draws of different images are independent: their spread holds that of the images too, so it is no less than s²
+        stderr = float(mean.std()) / math.sqrt(len(mean))
+        return Answer(
+            float(mean.mean()), stderr, part, "from one draw an image: the error holds the images' spread too"
+        )
     value, stderr = average(mean, variance, aggregate.count)
     return Answer(value, stderr, part)
 

@@ -16,7 +16,8 @@ from vaebench.models.contract import LatentVariableModel
 from vaebench.models.given import ConditionalModel, given, is_conditional
 
 BLOCK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 26}
-"""Pixels decoded at once: what stays near the caches of a CPU, and what fills a GPU without filling its memory."""
+"""Pixels decoded at once, or latents where a code is longer than an image: what stays near the caches
+of a CPU, and what fills a GPU without filling its memory."""
 COPIES = 32
 """Numbers held for each pixel that is decoded and scored: hidden layers, parameters of p(x|z), temporaries."""
 SHARE = 0.5
@@ -85,7 +86,15 @@ class Subject:
         else:
             free = free_bytes(device) * SHARE / (COPIES * self.source.dtype.itemsize)
             numbers = min(BLOCK_NUMBERS.get(device.type, BLOCK_NUMBERS["cpu"]), int(free))
-        return max(1, numbers // self.source.pixels)
+        return max(1, numbers // max(self.source.pixels, self.latents))
+
+    @functools.cached_property
+    def latents(self) -> int:
+        """Numbers of a code; 0 of a model without a prior, or whose prior fails: whoever needs it will tell."""
+        try:
+            return int(self.model.prior().event_shape[-1])
+        except Exception:
+            return 0
 
     def index(self, protocol: dict[str, Any]) -> Tensor:
         """Which images of the split are asked about: all, or a fixed subset of `images`."""

@@ -14,8 +14,8 @@ from vaebench.objectives.player import Batches, Named, Noise, Objective, System,
 
 
 def log_weights(model: LatentVariableModel, x: Tensor, noise: Tensor, kl_weight: Tensor) -> tuple[Tensor, Tensor]:
-    """ln w = ln p(x|z) + ln p(z) − ln q(z|x), and the same with the ratio ln p(z)/q(z|x) weighed, whose mean is the ELBO
-    with a weight on its KL; (sample, image) each"""
+    """ln w = ln p(x|z) + ln p(z) − ln q(z|x), and the same with the ratio ln p(z)/q(z|x) weighed, whose mean is the
+    ELBO with a weight on its KL; (sample, image) each"""
     q = model.posterior(x)
     z = q.from_noise(noise)  # type: ignore[attr-defined]
     log_density, log_ratio = model.likelihood(z).log_prob(x), model.prior().log_prob(z) - q.log_prob(z)

@@ -2,7 +2,8 @@
 
     ∇φ E_q[f] = E_q[(f(z) − b) ∇φ ln q(z|x)],  f = ln p(x|z) + w (ln p(z) − ln q(z|x)),
 
-w the recipe's weight of the KL, 1 but for a warm-up. The term E_q[∇φ f] vanishes, since E_q[∇φ ln q] = 0. The decoder's gradient is the usual one.
+w the recipe's weight of the KL, 1 but for a warm-up. The term E_q[∇φ f] vanishes, since E_q[∇φ ln q] = 0. The decoder's
+gradient is the usual one.
 """
 
 from typing import Any
