@@ -137,6 +137,6 @@ def test_what_makes_sense_is_not_refused():
 def test_the_ranges_of_parameters_refuse_cold_temperatures_and_lonely_categories(name):
     parameters = load_catalog().parts["posterior"][name].parameters
     for temperature in ("temperature", "final_temperature"):
-        assert parameters[temperature].mistake(0.0) == "must be above 0, is 0.0"
+        assert parameters[temperature].mistake(0.0) == "must be at least 0.001, is 0.0"
     if name == "joint":
         assert parameters["categories"].mistake(1) == "must be at least 2, is 1"
