@@ -281,7 +281,7 @@ def test_the_lock_file_says_what_a_rerun_needs_to_know(call: Call, performing: C
     assert lock["git"] is None
 
 
-@pytest.mark.parametrize("kind", ["variants", "datasets", "metrics", "recipes", "suites"])
+@pytest.mark.parametrize("kind", sorted(project.LISTED))
 def test_lists_are_one_name_and_title_a_line(kind: str, call: Call) -> None:
     lines = call("list", kind).out.splitlines()
     entries = json.loads(call("list", kind, "--json").out)

@@ -356,6 +356,28 @@ def gate(
 
 
 @app.command()
+def rerun(
+    lock: Annotated[Path, typer.Argument(metavar="LOCK", help="A suite.lock.json, with its runs.csv beside it.")],
+    results: Annotated[Path, typer.Option("--results", help="Folder for the new results.")] = Path("reruns"),
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Fleets at a time.")] = None,
+    data_root: DataRoot = None,
+    plugin: Plugins = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a suite again as it was, and say of each number whether it is the same; exit code 4 if one is not."""
+    from vaebench import cli_view, project
+
+    settings = project.Settings(results=results, workers=workers, data_root=data_root, plugins=plugin or ())
+    progress = cli_view.console(sys.stderr) if as_json else cli_view.console()
+    found = project.rerun(lock, settings, cli_view.view_for(progress))
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    else:
+        cli_view.print_lines(progress, found.lines)
+    raise typer.Exit(REGRESSION if not found.is_the_same else COMPLETE if found.is_complete else INCOMPLETE)
+
+
+@app.command()
 def merge(
     into: Annotated[Path, typer.Argument(metavar="INTO", help="Results folder that gets them; made if need be.")],
     sources: Annotated[list[Path], typer.Argument(metavar="FROM…", help="Results folders of others; left alone.")],

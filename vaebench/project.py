@@ -204,12 +204,15 @@ def rerun(path: Path, settings: Settings, view: View | None = None) -> "Rerun":
         raise StoreError(f"{path}: no lock file; give DIR/SUITE/{kept.lock.name}, or the folder that it is in")
     lock = read_lock(file)
     if not kept.runs.is_file():
-        raise StoreError(f"{kept.runs}: missing, and with it the numbers to compare with; it belongs beside {file.name}")
+        advice = f"it belongs beside {file.name}"
+        raise StoreError(f"{kept.runs}: missing, and with it the numbers to compare with; {advice}")
     results = ResultsFolder(settings.results)
     if results.suite(lock.suite.name).path.resolve() == kept.path.resolve():
         raise StoreError(f"{settings.results}: holds these very results; name another folder with --results")
     before = read_runs(kept.runs)
     made = run(lock.suite, replace(settings, device=lock.device, compiled=lock.compiled), view)
+    if made.outcome.interrupted:
+        raise KeyboardInterrupt
     now = read_lock(made.folder.lock)
     return Rerun(repeated(before, read_runs(made.folder.runs)), differences(lock.content, now.content))
 

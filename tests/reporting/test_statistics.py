@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from vaebench.reporting import statistics
-from vaebench.reporting.statistics import compare, estimate, holm, holm_levels, verdict
+from vaebench.reporting.statistics import compare, estimate, holm, holm_levels, paired_p_values, verdict
 
 REPETITIONS = 2000
 
@@ -164,3 +164,29 @@ def test_the_detectable_difference_has_the_power_that_it_promises(seeds, tests):
     size = statistics.detectable_difference(2.0, seeds, 0.05 / tests)
     assert statistics.power(size, 2.0, seeds, 0.05 / tests) == pytest.approx(0.8)
     assert statistics.power(-size, 2.0, seeds, 0.05 / tests) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
+def test_holms_levels_are_those_of_holm_with_each_p_value_set_to_one(count):
+    generator = np.random.default_rng(count)
+    for scale in (0.001, 0.02, 0.2, 1.0):
+        p_values = (scale * generator.random(count)).round(4).tolist()
+        expected = []
+        for i in range(count):
+            without = [1.0 if j == i else p for j, p in enumerate(p_values)]
+            expected.append(0.05 / (count - sum(adjusted < 0.05 for adjusted in holm(without))))
+        assert holm_levels(p_values) == pytest.approx(expected, rel=1e-15)
+
+
+def test_paired_p_values_are_those_of_compare_for_every_pair():
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(12, 9)) + np.arange(12)[:, None] / 3
+    rows[3] = rows[2]
+    rows[4] = rows[2] + 1.0
+    rows[5] = rows[2] * (1 + 1e-14)
+    rows[generator.random(rows.shape) < 0.2] = np.nan
+    for place, found in enumerate(paired_p_values(rows)):
+        for below, p_value in enumerate(found, start=place + 1):
+            shared = ~np.isnan(rows[place]) & ~np.isnan(rows[below])
+            expected = compare(rows[place][shared].tolist(), rows[below][shared].tolist()).p_value
+            assert p_value == pytest.approx(expected, rel=1e-9, abs=1e-300)

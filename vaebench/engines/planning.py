@@ -1,5 +1,6 @@
 """What a run has to do: the state of every planned cell, and the jobs that remain."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -114,8 +115,16 @@ class Plan:
 
     def variants(self, job: Job) -> tuple[str, ...]:
         """Names of the variants whose cells a job makes, in the order of the suite."""
-        ids = {work.cell.id for work in job.cells}
-        return tuple(dict.fromkeys(planned.variant for planned in self.cells if planned.cell.id in ids))
+        places = sorted(place for work in job.cells for place in self._places[work.cell.id])
+        return tuple(dict.fromkeys(self.cells[place].variant for place in places))
+
+    @functools.cached_property
+    def _places(self) -> dict[str, list[int]]:
+        """Cell → its places among the planned ones."""
+        found: dict[str, list[int]] = {}
+        for place, planned in enumerate(self.cells):
+            found.setdefault(planned.cell.id, []).append(place)
+        return found
 
     def to_json(self) -> dict[str, Any]:
         return {

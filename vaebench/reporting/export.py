@@ -56,8 +56,14 @@ def _parquet(found: pd.DataFrame, table: Table, to: Path) -> None:
 
 
 def _csv(found: pd.DataFrame, table: Table, to: Path) -> None:
-    texts = table.of_type("text")
-    write_table(to, found.assign(**{name: found[name].map(harmless) for name in texts}))
+    known = {column.name for column in table.columns}
+    texts = [*table.of_type("text"), *(name for name in found.columns if name not in known and _is_text(found[name]))]
+    write_table(to, found.assign(**{name: found[name].map(harmless) for name in texts}).rename(columns=harmless))
+
+
+def _is_text(cells: pd.Series) -> bool:
+    """Of a column that only a newer version knows."""
+    return not pd.api.types.is_numeric_dtype(cells)
 
 
 def harmless(cell: str) -> str:

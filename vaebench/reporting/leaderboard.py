@@ -1,5 +1,6 @@
 """leaderboard.csv: one row per data set view and variant, ranked where its seeds allow it."""
 
+import bisect
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ class Leaderboard:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metric columns, without those of their intervals."""
-        return tuple(name for name in self.table.columns if f"{name}_low" in self.table.columns)
+        names = set(self.table.columns)
+        return tuple(name for name in self.table.columns if {f"{name}_low", f"{name}_high"} <= names)
 
     def filter(self, **columns: Any) -> "Leaderboard":
         """The rows that have the given value, or one of the given values, in every column named."""
@@ -228,8 +230,9 @@ def _ranked_rows(suite: Suite, members: list[_Summary], metrics: tuple[str, ...]
     means = {key: statistics.estimate(list(found.values())).mean for key, found in by_seed.items()}
     ordered = sorted((summary for summary in members if summary.key in means), key=lambda summary: means[summary.key])
     numbers = groups([by_seed[summary.key] for summary in ordered])
+    ascending = sorted(means.values())
     ranked = [
-        summary.row(metrics, 1 + sum(mean < means[summary.key] for mean in means.values()), number)
+        summary.row(metrics, 1 + bisect.bisect_left(ascending, means[summary.key]), number)
         for summary, number in zip(ordered, numbers, strict=True)
     ]
     return ranked + [summary.row(metrics, None, None) for summary in members if summary.key not in means]

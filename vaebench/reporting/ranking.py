@@ -1,7 +1,8 @@
 """Who stands before whom, and whom the seeds cannot tell apart."""
 
 import itertools
-from collections.abc import Iterable
+
+import numpy as np
 
 from vaebench.reporting import statistics
 
@@ -19,12 +20,14 @@ def groups(ranked: list[dict[int, float]]) -> list[int | None]:
     after Holm over all pairs of this ranking; else it leads the next group. None throughout where two rows share
     fewer than five seeds. Being in one group is no evidence of equality.
     """
-    pairs = list(itertools.combinations(range(len(ranked)), 2))
-    shared = {pair: sorted({*ranked[pair[0]]} & {*ranked[pair[1]]}) for pair in pairs}
-    fewest = min(map(len, [*shared.values(), *ranked]), default=0)
-    if fewest < statistics.SEEDS_FOR_VERDICT:
+    seeds = sorted({seed for row in ranked for seed in row})
+    rows = np.array([[row.get(seed, np.nan) for seed in seeds] for row in ranked]).reshape(len(ranked), len(seeds))
+    there = ~np.isnan(rows)
+    shared = there.astype(np.int64) @ there.T
+    if shared.min(initial=statistics.SEEDS_FOR_VERDICT) < statistics.SEEDS_FOR_VERDICT:
         return [None] * len(ranked)
-    raw = [_p_value(ranked[upper], ranked[lower], seeds) for (upper, lower), seeds in shared.items()]
+    pairs = itertools.combinations(range(len(ranked)), 2)
+    raw = [p_value for below in statistics.paired_p_values(rows) for p_value in below.tolist()]
     adjusted = dict(zip(pairs, statistics.holm(raw), strict=True))
     found: list[int | None] = []
     leader, group = 0, 1
@@ -33,9 +36,3 @@ def groups(ranked: list[dict[int, float]]) -> list[int | None]:
             leader, group = place, group + 1
         found.append(group)
     return found
-
-
-def _p_value(first: dict[int, float], second: dict[int, float], seeds: Iterable[int]) -> float:
-    comparison = statistics.compare([first[seed] for seed in seeds], [second[seed] for seed in seeds])
-    assert comparison.p_value is not None
-    return comparison.p_value

@@ -6,7 +6,7 @@ Every function is pure. A list of values has one entry a seed; paired lists have
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,14 +131,41 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def holm_levels(p_values: Sequence[float]) -> list[float]:
     """The level that each p value had to beat under Holm, given the others: p_i < level_i exactly if p̃_i < 0.05.
 
-    level_i = 0.05 / (m − r_i), where r_i of the others are found real even if p_i = 1.
+    level_i = 0.05 / (m − r_i), where r_i of the others are found real even if p_i = 1. In ascending order, those are
+    found real that come before the first k with (m − k + 1) p_(k) ≥ 0.05. Without p_i, who comes after it moves up one
+    place, to the factor m − k + 2.
     """
-    levels = []
-    for i in range(len(p_values)):
-        without = [1.0 if j == i else p for j, p in enumerate(p_values)]
-        found = sum(adjusted < LEVEL for adjusted in holm(without))
-        levels.append(LEVEL / (len(p_values) - found))
+    count = len(p_values)
+    order = sorted(range(count), key=p_values.__getitem__)
+    first = next((k for k, i in enumerate(order) if (count - k) * p_values[i] >= LEVEL), count)
+    levels = [LEVEL / (count - min(first, count - 1))] * count
+    after = count
+    for k in range(count - 1, -1, -1):
+        if k <= first:
+            levels[order[k]] = LEVEL / (count - (after - 1))
+        if (count - k + 1) * p_values[order[k]] >= LEVEL:
+            after = k
     return levels
+
+
+def paired_p_values(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """For each row of (row, seed) the p values of `compare` with every row below it; NaN stands for no value.
+
+    Differences that do not vary are told by their extremes, as `compare` does, so that rounding makes none real.
+    """
+    for place in range(len(rows) - 1):
+        first, below = rows[place], rows[place + 1 :]
+        differences = below - first
+        largest = np.maximum(np.abs(below), np.abs(first))
+        differences = np.where(np.abs(differences) <= ROUNDING * largest, 0.0, differences)
+        seeds = np.count_nonzero(~np.isnan(differences), axis=1)
+        least, most = np.nanmin(differences, axis=1), np.nanmax(differences, axis=1)
+        mean = np.where(least == most, least, np.nansum(differences, axis=1) / seeds)
+        squares = np.nansum((differences - mean[:, None]) ** 2, axis=1)
+        deviation = np.where(least == most, 0.0, np.sqrt(squares / np.maximum(seeds - 1, 1)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p_values = 2 * special.stdtr(seeds - 1, -np.abs(mean) * np.sqrt(seeds) / deviation)
+        yield np.where(deviation == 0, np.where(mean == 0, 1.0, 0.0), p_values)
 
 
 def power(difference: float, deviation: float, seeds: int, level: float = LEVEL) -> float:

@@ -1,5 +1,6 @@
 """Tables on disk: CSV written whole, read back with the same numbers and the same names."""
 
+import math
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def read_table(
         return pd.DataFrame(
             {name: column if name in text else _numbers(column, name in whole) for name, column in cells.items()}
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise StoreError(f"{path}: cannot be read as a table of vaebench ({error})") from error
 
 
@@ -41,4 +42,11 @@ def each_row(table: pd.DataFrame) -> Iterator[Any]:
 def _numbers(cells: pd.Series, whole: bool) -> pd.Series:
     if whole:
         return pd.Series([int(cell) if cell else pd.NA for cell in cells], dtype="Int64")
-    return pd.Series([float(cell) if cell else float("nan") for cell in cells], dtype="float64")
+    return pd.Series([_finite(cell) if cell else float("nan") for cell in cells], dtype="float64")
+
+
+def _finite(cell: str) -> float:
+    number = float(cell)
+    if not math.isfinite(number):
+        raise ValueError(f"{cell} is no number")
+    return number

@@ -1,5 +1,6 @@
 """The identity of one model to be trained and scored."""
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -10,7 +11,13 @@ from vaebench.store.shapes import shaped
 
 def digest(content: Any, length: int = 16) -> str:
     """A short content hash of anything that is JSON; the order of keys does not matter, 1 and 1.0 are the same."""
-    canonical = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _digest_of(json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False), length)
+
+
+@functools.lru_cache(maxsize=4096)
+def _digest_of(text: str, length: int) -> str:
+    """Of JSON; kept because the same protocols are asked for again and again."""
+    canonical = json.dumps(_canonical(json.loads(text)), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:length]
 
 
@@ -32,7 +39,7 @@ class Cell:
     """How it is trained, resolved."""
     seed: int
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         return digest(self.spec())
 

@@ -39,8 +39,12 @@ def _check_names(suite: Suite) -> None:
 def _use(suite: Suite) -> None:
     """Look up in the catalog whatever a plan or a report looks up."""
     catalog = load_catalog()
-    for column in (*suite.metrics, *suite.rank_by.values()):
-        catalog.metric_of(column)
+    families = [catalog.metric_of(column) for column in suite.metrics]
+    scored = {*suite.metrics, *(column for family in families for column in family.columns)}
+    for column in suite.rank_by.values():
+        catalog.column(column)
+        if column not in scored:
+            raise Misshapen(f"{column} ranks and is not scored")
     for contrast in suite.contrasts:
         _use_contrast(suite, contrast)
     asked: set[tuple[str, str]] = set()

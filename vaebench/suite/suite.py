@@ -1,5 +1,6 @@
 """A suite, resolved: every name looked up, every parameter written out, every grid laid open."""
 
+import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -123,10 +124,11 @@ class Suite:
 
     def variant(self, name: str) -> Variant:
         """The variant of this name; KeyError if there is none."""
-        for variant in self.variants:
-            if variant.name == name:
-                return variant
-        raise KeyError(name)
+        return self._by_name[name]
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, Variant]:
+        return {variant.name: variant for variant in reversed(self.variants)}
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the place of the file, for the lock file."""

@@ -72,11 +72,12 @@ class Checkpoints:
             state = json.loads(metadata["state"])
             if state["schema"] != SCHEMA or state["fingerprints"] != self.fingerprints.get(member.cell.id, {}):
                 return 0
-            member.restore(tensors, state["history"])
-            step: int = state["step"]
-            return step
-        except (safetensors.SafetensorError, KeyError, ValueError, OSError):
+        except (safetensors.SafetensorError, KeyError, ValueError, TypeError, OSError):
             return 0
+        # outside of the block: a member that was half restored must not begin anew with what it got
+        member.restore(tensors, state["history"])
+        step: int = state["step"]
+        return step
 
     def forget(self, cell: Cell) -> None:
         self.path_of(cell).unlink(missing_ok=True)
