@@ -185,7 +185,10 @@ def test_results_that_may_not_be_written_are_read_all_the_same(
     results = ResultsFolder(folder)
     if finished:
         perform(results)
-        write_json(results.suite("faulty").plan, {"cells": [], "fleets": [], "suite": "faulty", "keep_stale": False})
+        write_json(
+            results.suite("faulty").plan,
+            {"cells": [], "fleets": [], "suite": "faulty", "keep_stale": False, "metric_fingerprints": {}},
+        )
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     try:
         planned = command("plan", "{suite}", "--results", str(folder))
