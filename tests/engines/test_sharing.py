@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.tiny import records, run_tiny, said_pids, tiny, wait_until
+from tests.engines.tiny import TINY, records, run_tiny, said_pids, tiny, wait_until
+from vaebench.engines import work
 from vaebench.engines.claims import Claims
+from vaebench.engines.job import Interrupted
+from vaebench.engines.local import LocalEngine
 from vaebench.engines.planning import Policy, plan
 from vaebench.store.folders import ResultsFolder
 from vaebench.store.leases import Leases, Owner
 from vaebench.suite.expansion import expand
+from vaebench.suite.loading import load_suite_mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., subprocess.Popen]
@@ -170,8 +174,6 @@ def test_a_second_training_that_fails_leaves_the_numbers_of_the_first(performanc
     made, _ = run_tiny(results)
     before = records(made, results)
     forced = plan(tiny(), results, Policy(force=True))
-    from vaebench.engines.local import LocalEngine
-
     engine = LocalEngine(perform=f"tests.engines.performances:{performance}", timeout=3.0)
     outcome = engine.run(forced, results, lambda event: None)
     assert len(outcome.failed) == 2
@@ -192,3 +194,21 @@ def test_models_without_checkpoints_are_not_waited_for(results: ResultsFolder) -
     assert outcome.interrupted
     assert (outcome.done, outcome.failed) == ((), ())
     assert records(made, results) == {"odd": [None, None]}
+
+
+def test_a_worker_writes_nothing_of_a_cell_whose_lease_is_somebody_else_s(results: ResultsFolder) -> None:
+    """It asks before it writes a model, and before it writes numbers."""
+    content = {key: value for key, value in TINY.items() if key != "profile"}
+    small = {"recipe": {"extends": "quick", "epochs": 1}, "defaults": {"network": {"hidden": [8]}}, "metrics": ["elbo"]}
+    suite = load_suite_mapping({**content, **small})
+    job = plan(suite, results).jobs[0]
+    stranger = Owner("another-host", "00ff00ff00ff", 17, 42, "0123456789abcdef").name
+    with pytest.raises(Interrupted):
+        work.perform(replace(job, owner=stranger), results, lambda event: None, lambda: False)
+    assert not list(results.path.rglob("*.json"))
+    work.perform(job, results, lambda event: None, lambda: False)
+    before = [results.cell(cell.cell.id).read_record() for cell in job.cells]
+    scoring = replace(job, owner=stranger, cells=tuple(replace(cell, train=False) for cell in job.cells))
+    with pytest.raises(Interrupted):
+        work.perform(scoring, results, lambda event: None, lambda: False)
+    assert [results.cell(cell.cell.id).read_record() for cell in job.cells] == before
