@@ -13,9 +13,15 @@ COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
-    """No test sees what the user's runs have left, or leaves something there; but compiled steps are taken from it."""
+def _compiled_once(tmp_path_factory):
+    """What fixtures of a whole file leave is no user's; compiled steps alone are taken from the user's cache."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(COMPILED, os.environ.get(COMPILED, str(user_cache() / "compiled")))
         patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    """No test sees what the runs of another have left: which results folders there are, how long models took."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))

@@ -2,11 +2,14 @@
 
 import os
 import re
+import signal
+import threading
 import time
 
 import pytest
 
-from tests.engines.tiny import TINY, families, is_gone, records, run_tiny, said_pids, states, tiny
+from tests.engines.tiny import TINY, families, is_gone, records, run_tiny, said_pids, states, tiny, wait_until
+from vaebench.engines import local
 from vaebench.engines.local import DEATHS, EngineError
 from vaebench.engines.planning import Policy, plan
 from vaebench.engines.process import threads_per_worker
@@ -179,6 +182,25 @@ def test_processes_that_a_worker_has_started_end_with_it(results: ResultsFolder)
     pids = said_pids(results)
     assert len(pids) == 2
     assert all(is_gone(pid) for pid in pids)
+
+
+def test_a_worker_that_does_not_hear_the_first_ctrl_c_is_ended_after_a_while(
+    results: ResultsFolder, monkeypatch
+) -> None:
+    """Its cells are open, not failed: the next run makes them."""
+    monkeypatch.setattr(local, "STOP_SECONDS", 1.0)
+
+    def interrupt() -> None:
+        wait_until(lambda: said_pids(results), 60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    asking = threading.Thread(target=interrupt)
+    asking.start()
+    made, outcome = run_tiny(results, "deaf", suite=tiny(variants=["vae"]))
+    asking.join()
+    assert outcome == local.Outcome((), (), interrupted=True)
+    assert records(made, results) == {"vae": [None, None]}
+    assert all(is_gone(pid) for pid in said_pids(results))
 
 
 def test_every_fleet_starts_and_ends_for_the_listener(results: ResultsFolder) -> None:

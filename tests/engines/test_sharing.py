@@ -1,6 +1,5 @@
 """Several drivers on one results folder: each cell is made once, by one that lives."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -178,22 +177,6 @@ def test_a_second_training_that_fails_leaves_the_numbers_of_the_first(performanc
     outcome = engine.run(forced, results, lambda event: None)
     assert len(outcome.failed) == 2
     assert records(made, results)["odd"] == before["odd"]
-
-
-def test_models_without_checkpoints_are_not_waited_for(results: ResultsFolder) -> None:
-    """A first Ctrl-C ends a worker that fits a model without gradients at once: there is nothing it could save."""
-    suite = tiny(variants=[{"name": "odd", "extends": "ppca", "latent": 3}], datasets=["digits/grey"], rank_by={})
-    events: list[dict] = []
-
-    def interrupt() -> None:
-        wait_until(lambda: said_pids(results), 60)
-        os.kill(os.getpid(), 2)
-
-    threading.Thread(target=interrupt).start()
-    made, outcome = run_tiny(results, "deaf", suite, events)
-    assert outcome.interrupted
-    assert (outcome.done, outcome.failed) == ((), ())
-    assert records(made, results) == {"odd": [None, None]}
 
 
 def test_a_worker_writes_nothing_of_a_cell_whose_lease_is_somebody_else_s(results: ResultsFolder) -> None:
