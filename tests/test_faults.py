@@ -1,5 +1,6 @@
 """Whatever goes wrong around a suite, no record is lost or wrong, the message says what to do, the next run ends it."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -248,7 +249,7 @@ def test_data_that_are_not_finite_end_in_failed_cells_that_say_so(
         content = found.splits["train"].content.clone()
         content[7, 3] = bad
         splits = {**found.splits, "train": datasets.Split(content, found.splits["train"].labels)}
-        return datasets.Dataset(**{**found.__dict__, "splits": splits})
+        return dataclasses.replace(found, splits=splits)
 
     suite = {**SUITE, "datasets": ["linear-gaussian/real"], "variants": ["vae", "linear-vae", "ppca", "gmm"]}
     monkeypatch.setattr("vaebench.engines.work.load_dataset", damaged)

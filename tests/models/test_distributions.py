@@ -35,6 +35,28 @@ def test_bernoulli_is_torchs_and_holds_at_extreme_logits():
     assert float(extreme.log_prob(torch.tensor([0.0, 1.0]))) == -2e4
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("pixels", [1, 7, 64, 127, 784])
+def test_bernoulli_is_the_same_with_a_gradient_and_without(pixels, dtype):
+    """Without one it takes another way, by products of σ(|l|): both are the exact sum, for grey values in x's place
+    too, and where every factor is ½, whose products are the least there are."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 8.0 * torch.randn(50, 3, pixels, generator=generator, dtype=dtype)
+    logits[0], logits[1], logits[2], logits[3] = 0.0, 1e4, -1e4, 1e-30
+    x = torch.rand(3, pixels, generator=generator, dtype=dtype)
+    for values in (x, (x > 0.5).to(dtype)):
+        exact = values.double() * logits.double() - torch.logaddexp(logits.double(), torch.zeros(()).double())
+        with torch.enable_grad():
+            kept = IndependentBernoulli(logits).log_prob(values)
+        with torch.no_grad():
+            quick = IndependentBernoulli(logits).log_prob(values)
+        scale = logits.double().abs().sum(-1) + pixels
+        cut = 4e-9  # torch's softplus is l from l = 20 on
+        for found, least in ((kept, cut), (quick, 0.0)):
+            assert found.dtype == dtype
+            assert float(((found.double() - exact.sum(-1)) / scale).abs().max()) < 4 * torch.finfo(dtype).eps + least
+
+
 def test_kl_of_a_full_covariance_from_a_diagonal_is_torchs():
     factor = torch.tril(torch.rand(4, 4, dtype=torch.float64)) + torch.eye(4, dtype=torch.float64)
     loc, p_loc, p_scale = (torch.rand(4, dtype=torch.float64) + 0.5 for _ in range(3))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaebench.data import streams
 from vaebench.data.dataset import Dataset
+from vaebench.data.memory import keep_freed_memory
 from vaebench.data.views import VIEWS, View
 
 CPU = torch.device("cpu")
@@ -25,6 +26,9 @@ class Source:
     dtype: torch.dtype = torch.float32
     _training: dict[str, Tensor] = field(default_factory=dict, repr=False)
     _others: dict[str, "Source"] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        keep_freed_memory()
 
     @property
     def view(self) -> View:

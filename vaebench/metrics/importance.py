@@ -19,6 +19,9 @@ from vaebench.models.mixed import GaussianAndOneHot
 FEW_EFFECTIVE = 10.0
 """Below this effective sample size the interval of an image's estimate is not to be trusted."""
 
+DRAWS = 16
+"""Of an image that are decoded at once where the images are many, so that many are encoded at once too."""
+
 Given = Callable[[Distribution, Tensor, Tensor, int], tuple[Distribution, Tensor]]
 
 
@@ -79,7 +82,7 @@ def importance_weights(
     """
     prior = subject.model.prior()
     parts, rounded = [], []
-    for block in subject.blocks(images, samples, "importance", seed, *words):
+    for block in subject.blocks(images, min(samples, DRAWS), "importance", seed, *words):
         step = max(1, subject.rows // len(block.x))
         q = block.model.posterior(block.x)
         rounded.append(rounded_away(q).expand(len(block.x), -1))
