@@ -73,13 +73,14 @@ class IndependentBernoulli(_Rows):
     def log_prob(self, value: Tensor) -> Tensor:
         """Σ_d x_d l_d − softplus(l_d), which is x ln π + (1 − x) ln(1 − π) without taking π.
 
-        softplus(l) = max(l, 0) − ln σ(|l|). Its parts have no gradient at l = 0, and serve where none is wanted.
+        softplus(l) = ½ (l + |l|) − ln σ(|l|). Its parts have no gradient at l = 0, and serve where none is wanted.
         """
         logits = self.base_dist.logits
         if torch.is_grad_enabled():
             return (value * logits - torch.nn.functional.softplus(logits)).sum(-1)
-        off = torch.addcmul(logits.clamp_min(0.0), value, logits, value=-1.0).sum(-1)
-        return sum_of_logs(logits.abs().sigmoid_()) - off
+        size = logits.abs()
+        off = torch.addcmul(size, 1.0 - 2.0 * value, logits).sum(-1)
+        return sum_of_logs(size.sigmoid_()) - 0.5 * off
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "IndependentBernoulli":
         return IndependentBernoulli(self.base_dist.logits.expand(torch.Size(batch_shape) + self.event_shape))

@@ -1,7 +1,9 @@
 """Maximum mean discrepancy of the aggregate posterior from the prior (Serdega 2019 §5.4, §5.5).
 
-wae-mmd:  E ‖x − E[x|z]‖² + λ MMD²(q(z), p(z))                        (Tolstikhin et al. 2018)
-info-vae: E ln p(x|z) − (1 − α) KL − (α + λ − 1) MMD²(q(z), p(z))     (Zhao, Song & Ermon 2019)
+wae-mmd, minimised:  E ‖x − E[x|z]‖² + λ MMD²(q(z), p(z))                     (Tolstikhin et al. 2018)
+info-vae, maximised: E ln p(x|z) − (1 − α) KL − (α + λ − 1) MMD²(q(z), p(z))  (Zhao, Song & Ermon 2019)
+
+The player of wae-mmd is in vaebench.objectives.reconstruction, whose discrepancy is measured here.
 """
 
 from collections.abc import Callable
