@@ -115,18 +115,36 @@ def test_means_and_draws_are_kept_under_their_own_names(grey: Source) -> None:
     assert ((binary["sample_means"] > 0.0) & (binary["sample_means"] < 1.0)).mean() > 0.9
 
 
-@pytest.mark.parametrize("latent", [2, 6])
-def test_a_conditional_model_is_walked_under_the_label_of_the_image_it_starts_from(grey: Source, latent: int) -> None:
-    subject = subject_of(grey, latent=latent, conditional=True)
+def test_a_conditional_model_is_walked_under_the_label_of_the_image_it_starts_from(grey: Source) -> None:
+    subject = subject_of(grey, latent=6, conditional=True)
     kept, first = keepsakes(subject), subject.split("test")[:1]
     code = base_code(subject)
-    if latent == 2:
-        shown, code[:] = kept["manifold"][-1, 0], kept["manifold_values"][:, 0]
-    else:
-        shown, (one, other) = kept["planes"][0, 0, -1], kept["plane_latents"][0]
-        code[one], code[other] = -3.0, 3.0
+    shown, (one, other) = kept["planes"][0, 0, -1], kept["plane_latents"][0]
+    code[one], code[other] = -3.0, 3.0
     np.testing.assert_allclose(shown, decoded(subject, code[None], first.y)[0], **HALF)
     assert np.abs(shown - decoded(subject, code[None], (first.y + 1) % 10)[0]).max() > 0.01
+
+
+def test_a_manifold_of_a_conditional_model_is_shown_under_a_four_and_a_nine(grey: Source) -> None:
+    subject = subject_of(grey, latent=2, conditional=True)
+    kept = keepsakes(subject)
+    assert kept["manifold_labels"].tolist() == [4, 9]
+    lower_left = kept["manifold_values"][:, 0].astype(np.float64)
+    for grid, label in zip(kept["manifold"], (4, 9), strict=True):
+        np.testing.assert_allclose(grid[-1, 0], decoded(subject, lower_left[None], torch.tensor([label]))[0], **HALF)
+    assert np.abs(kept["manifold"][0] - kept["manifold"][1]).max() > 0.01
+
+
+def test_latents_that_an_objective_singles_out_are_walked_from_minus_5_to_5_beside_the_original(grey: Source) -> None:
+    subject = subject_of(grey, latent=6)
+    kept = keepsakes(subject, chosen=[4, 1])
+    np.testing.assert_allclose(kept["far_original"], grey.images("test")[0], **HALF)
+    for row, latent in enumerate([4, 1]):
+        for column, value in enumerate(np.linspace(-5, 5, 11)):
+            code = base_code(subject)
+            code[latent] = value
+            np.testing.assert_allclose(kept["far_walks"][row, column], decoded(subject, code), **HALF)
+    assert "far_walks" not in keepsakes(subject)
 
 
 def test_strips_hold_the_decoders_mean_and_sigma_at_the_first_samples(grey: Source) -> None:

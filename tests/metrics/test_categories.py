@@ -11,7 +11,7 @@ from tests.compositions import ELBO, composition
 from vaebench.data.dataset import load_dataset
 from vaebench.data.source import Source
 from vaebench.metrics import active_units, code_accuracy, code_entropy, elbo, kl, log_likelihood, mutual_information
-from vaebench.metrics.categories import information
+from vaebench.metrics.categories import category_probabilities, information
 from vaebench.metrics.evaluation import evaluate
 from vaebench.metrics.subject import Images, Subject
 from vaebench.models.composition import Composition
@@ -74,10 +74,24 @@ def test_the_joint_elbo_sums_over_the_category_and_averages_over_the_rest(source
 
 def test_kl_is_exact_and_told_by_latent_with_the_category_last(source):
     subject = subject_of(source, **JOINT)
-    (answer,) = kl.evaluate(subject, {**TEST, "samples": 2})
+    answer, of_category = kl.evaluate(subject, {**TEST, "samples": 2})
     assert answer.stderr == 0.0
     assert len(answer.details["by_latent"]) == 4
     assert sum(answer.details["by_latent"]) == pytest.approx(answer.value)
+    assert of_category.value == pytest.approx(answer.details["by_latent"][-1])
+
+
+@pytest.mark.parametrize("choices", [JOINT, CATEGORICAL])
+def test_the_kl_of_a_category_is_its_information_and_what_its_use_lacks_of_ln_c(source, choices):
+    """KL(q(c|x) ‖ uniform) = I(x; c) + ln C − H(q(c)), so a KL near ln C does not speak for information."""
+    subject = subject_of(source, **choices)
+    of_category = next(answer for answer in kl.evaluate(subject, {**TEST, "samples": 2}) if answer.part == "code")
+    q = category_probabilities(subject, subject.split("test"))
+    aggregate = q.mean(0)
+    used = -float((aggregate * aggregate.log()).sum())
+    told = float((q * (q.log() - aggregate.log())).sum(-1).mean())
+    assert of_category.value == pytest.approx(told + math.log(4) - used)
+    assert of_category.stderr == 0.0
 
 
 class Coded(nn.Module):
@@ -164,6 +178,9 @@ def test_a_gaussian_code_is_asked_nothing_about_categories(source):
     values = evaluate(Subject(model, source), requests)
     assert {value.status for value in values} == {"n/a"}
     assert {value.note for value in values} == {"q(z|x) has no categorical code"}
+    whole, of_category = evaluate(Subject(model, source), [MetricRequest("kl", {**TEST, "samples": 2})])
+    assert (whole.status, of_category.status) == ("done", "n/a")
+    assert (of_category.metric, of_category.note) == ("kl.code", "the code has no category")
 
 
 def test_the_joint_codes_active_units_are_its_gaussian_latents_and_one_category(source):

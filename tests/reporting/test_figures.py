@@ -483,7 +483,8 @@ def test_grids_of_one_variant_hold_its_arrays(made: Made) -> None:
     assert np.array_equal(data("joint-vae-categories")["joint-vae/means"], joint["category_means"].astype(np.float32))
     assert np.array_equal(data("vmi-vae-plane")["vmi-vae"], vmi["planes"][0].astype(np.float32))
     assert data("vmi-vae-plane")["vmi-vae/latents"].tolist() == [0, 1]
-    assert np.array_equal(data("sub-code")["vmi-vae"], vmi["traversals"][0].astype(np.float32))
+    assert np.array_equal(data("sub-code")["vmi-vae"], vmi["far_walks"][0].astype(np.float32))
+    assert np.array_equal(data("sub-code")["vmi-vae/original"], vmi["far_original"].astype(np.float32))
     reconstructed = data("cvae-reconstructions")
     assert list(reconstructed) == ["original", "cvae/mean", "cvae/draw"]
     assert set(np.unique(reconstructed["cvae/draw"])) <= {0.0, 1.0}

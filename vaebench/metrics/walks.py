@@ -13,9 +13,12 @@ from vaebench.metrics.subject import Images, Subject
 from vaebench.models.mixed import category_of
 from vaebench.models.point import NoDensity, Point
 
-REACH = 3.0
-STEPS, PLANE, MANIFOLD = 9, 7, 15
-"""Values of a latent along a walk, along each side of a plane, and along each side of a manifold."""
+REACH, FAR = 3.0, 5.0
+"""How far every latent is walked, and how far those that an objective singles out (Serdega 2019, fig 4.4)."""
+STEPS, FAR_STEPS, PLANE, MANIFOLD, LABELLED = 9, 11, 7, 15, 11
+"""Values of a latent along a walk, a far one, each side of a plane, of a manifold, and of one for each label shown."""
+ASKED = (4, 9)
+"""Labels under which a manifold is shown (Beaulac 2019, figs 1, 7 and 12: a four, figs 9 to 11: a nine)."""
 LATENTS = 10
 """That are walked along at most."""
 MOST_CATEGORIES, MOST_COMPONENTS = 20, 64
@@ -56,8 +59,10 @@ def walks(subject: Subject, images: Images, codes: Tensor, chosen: Sequence[int]
         importance = None if by_latent is None else by_latent[:gaussian]
         land = _territory(codes, gaussian, isinstance(q, Point), importance)
         found |= _traversals(subject, y, land, chosen)
+        if chosen:
+            found |= {"far_walks": _far_walks(subject, y, land, chosen), "far_original": images.x[0]}
         if gaussian == 2:
-            found |= _manifold(subject, y, land)
+            found |= _manifold(subject, land)
         elif gaussian > 2:
             found |= _planes(subject, y, land, chosen)
     return found if not categories else {**found, **_categories(subject, images, codes, gaussian)}
@@ -115,6 +120,15 @@ def _traversals(subject: Subject, y: Tensor | None, land: Territory, chosen: Seq
     }
 
 
+def _far_walks(subject: Subject, y: Tensor | None, land: Territory, chosen: Sequence[int]) -> Tensor:
+    """Each chosen latent from −5 to 5; (latent, step, pixel)"""
+    steps = torch.linspace(-FAR, FAR, FAR_STEPS, dtype=land.base.dtype, device=land.base.device)
+    codes = land.base.repeat(len(chosen), FAR_STEPS, 1)
+    for row, latent in enumerate(chosen):
+        codes[row, :, latent] = land.centre[latent] + land.scale[latent] * steps
+    return _decoded(subject, codes, y)
+
+
 def _planes(subject: Subject, y: Tensor | None, land: Territory, chosen: Sequence[int]) -> dict[str, Tensor]:
     """Two latents at once: the chosen two or those of largest KL, then the two of least; (pair, row, column, pixel)
 
@@ -132,14 +146,20 @@ def _planes(subject: Subject, y: Tensor | None, land: Territory, chosen: Sequenc
     return {"planes": torch.stack(grids), "plane_latents": torch.tensor(pairs)}
 
 
-def _manifold(subject: Subject, y: Tensor | None, land: Territory) -> dict[str, Tensor]:
-    """z_0 along the columns, z_1 up the rows, at the (i + ½)/15-quantiles of a normal; (row, column, pixel)"""
-    shares = (torch.arange(MANIFOLD, dtype=land.base.dtype, device=land.base.device) + 0.5) / MANIFOLD
+def _manifold(subject: Subject, land: Territory) -> dict[str, Tensor]:
+    """z_0 along the columns, z_1 up the rows, at the (i + ½)/n-quantiles of a normal; (row, column, pixel), and of a
+    model that is given labels one for each label shown, (label, row, column, pixel)"""
+    side = LABELLED if subject.conditional else MANIFOLD
+    shares = (torch.arange(side, dtype=land.base.dtype, device=land.base.device) + 0.5) / side
     quantiles = land.centre[:, None] + land.scale[:, None] * torch.special.ndtri(shares)
-    codes = land.base.repeat(MANIFOLD, MANIFOLD, 1)
+    codes = land.base.repeat(side, side, 1)
     codes[:, :, 0] = quantiles[0]
     codes[:, :, 1] = quantiles[1].flip(0)[:, None]
-    return {"manifold": _decoded(subject, codes, y), "manifold_values": quantiles}
+    if not subject.conditional:
+        return {"manifold": _decoded(subject, codes, None), "manifold_values": quantiles}
+    labels = torch.tensor([label for label in ASKED if label < subject.source.dataset.classes] or [0])
+    grids = _decoded(subject, codes.expand(len(labels), *codes.shape), labels.to(codes.device))
+    return {"manifold": grids, "manifold_values": quantiles, "manifold_labels": labels}
 
 
 def _categories(subject: Subject, images: Images, codes: Tensor, gaussian: int) -> dict[str, Tensor]:

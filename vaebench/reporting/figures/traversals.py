@@ -42,19 +42,25 @@ def draw_along(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
     return board(heading, [Shelf([Panel(images, columns=columns, rows=rows)])])
 
 
-def sweep(models: Mapping[str, tuple[Arrays, int]]) -> dict[str, np.ndarray]:
-    """`VARIANT` → the walk along its chosen latent (Serdega 2019, fig 4.4); (step, pixel)"""
-    found = {}
-    for variant, (arrays, latent) in models.items():
-        row = np.flatnonzero(arrays.get("traversal_latents", np.array([])) == latent)
-        if len(row):
-            found[variant] = arrays["traversals"][row[0]]
+def sweep(models: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
+    """`VARIANT` → the walk along its first chosen latent (Serdega 2019, fig 4.4), (step, pixel), and
+    `VARIANT/original` → the image whose code is walked from, (pixel,)"""
+    found: dict[str, np.ndarray] = {}
+    for variant, arrays in models.items():
+        if "far_walks" in arrays:
+            found |= {variant: arrays["far_walks"][0], f"{variant}/original": arrays["far_original"]}
     return found
 
 
 def draw_sweep(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
-    """A shelf a variant."""
-    return board(heading, [Shelf([Panel(squares(walk[None]))], variant) for variant, walk in data.items()])
+    """A shelf a variant, the original at its left."""
+    shelves = []
+    for number, variant in enumerate(name for name in data if not name.endswith("/original")):
+        numbers = np.linspace(-5, 5, len(data[variant]))
+        columns = tuple(f"{step:+g}".replace("-", "−") if step else "0" for step in numbers) if number == 0 else ()
+        original = Panel(squares(data[f"{variant}/original"][None, None]), columns=("x",) if number == 0 else ())
+        shelves.append(Shelf([original, Panel(squares(data[variant][None]), columns=columns)], variant))
+    return board(heading, shelves)
 
 
 def planes(models: Mapping[str, tuple[Arrays, bool]]) -> dict[str, np.ndarray]:
@@ -166,14 +172,16 @@ def make_sweep(scene: Scene, source: str) -> Figure | None:
     """Of all variants that single out a latent, where there are two or more."""
     chosen = {variant.name: scene.chosen(variant.name) for variant in scene.suite.variants}
     models = {name: scene.keeping.one(source, name) for name, latents in chosen.items() if latents}
-    data = sweep({name: (kept.arrays, chosen[name][0]) for name, kept in models.items() if kept is not None})
-    if len(data) < 2:
+    data = sweep({name: kept.arrays for name, kept in models.items() if kept is not None})
+    variants = len(data) // 2
+    if variants < 2:
         return None
-    title = f"What the first latent of the sub-code does on {source}: {len(data)} variants"
+    title = f"What the first latent of the sub-code does on {source}: {variants} variants"
     return Figure(
         name=slug("sub-code", source),
         title=title,
-        caption="Decoder means as the latent goes from −3 to 3, the rest of the first test image's code staying.",
+        caption="At the left the first test image; then decoder means as the latent goes from −5 to 5, the rest of the "
+        "image's code staying.",
         section="overview",
         subject="",
         view=source,
