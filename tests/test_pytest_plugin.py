@@ -63,7 +63,7 @@ def test_the_first_baseline_is_written_when_asked_and_then_passes(ours: pytest.P
     assert {path.name for path in ours.path.glob("*.csv")} == {"baseline.csv", "baseline.runs.csv"}
     passed = ours.runpytest("-rP")
     passed.assert_outcomes(passed=1)
-    passed.stdout.fnmatch_lines(["mine: no problem; 0 numbers tested against *, paired by seed; 6 the same to the *"])
+    passed.stdout.fnmatch_lines(["mine: no problem; 0 numbers tested against *, paired by seed; 8 the same to the *"])
 
 
 def test_a_regression_fails_with_the_lines_of_the_gate_and_no_traceback(ours: pytest.Pytester) -> None:

@@ -11,8 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from vaebench import __version__
+from vaebench import cli_completion as offers
 
-USERS = ("StoreError", "UnknownName", "DataError", "ReportError", "ForeignModelError", "ContractError", "PluginError")
+USERS = (
+    "StoreError",
+    "UnknownName",
+    "DataError",
+    "ReportError",
+    "ForeignModelError",
+    "ContractError",
+    "PluginError",
+    "EngineUnavailable",
+)
 """Errors whose message is for the user, one mistake a line."""
 COMPLETE, INTERNAL, WRONG_INPUT, INCOMPLETE, REGRESSION, NOTHING_MATCHED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -20,15 +30,17 @@ app = typer.Typer(
     name="vaebench",
     help="Train every variant of the variational autoencoder under one recipe, score all of them alike, and compare.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 data = typer.Typer(help="The files of MNIST and its relatives.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
-SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a shipped suite.")]
-Results = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
+SuiteArgument = Annotated[
+    str,
+    typer.Argument(metavar="SUITE", help="A suite file, or the name of a shipped suite.", autocompletion=offers.suites),
+]
+Results = Annotated[Path, typer.Option("--results", help="Folder of all results.", autocompletion=offers.files)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")]
 
 
@@ -36,6 +48,12 @@ class Compile(StrEnum):
     AUTO = "auto"
     NEVER = "never"
     ALWAYS = "always"
+
+
+class Place(StrEnum):
+    LOCAL = "local"
+    RAY = "ray"
+    SLURM = "slurm"
 
 
 Compiled = Annotated[
@@ -48,7 +66,11 @@ Profile = Annotated[
 Only = Annotated[str | None, typer.Option("--only", metavar="GLOB", help="Only matching dataset/view/variant.")]
 DataRoot = Annotated[
     Path | None,
-    typer.Option("--data-root", help="Folder with MNIST/raw/… as torchvision lays it out; else VAEBENCH_DATA."),
+    typer.Option(
+        "--data-root",
+        help="Folder with MNIST/raw/… as torchvision lays it out; else VAEBENCH_DATA.",
+        autocompletion=offers.files,
+    ),
 ]
 Plugins = Annotated[
     list[str] | None,
@@ -56,7 +78,15 @@ Plugins = Annotated[
 ]
 TrustPlugins = Annotated[bool, typer.Option("--trust-plugins", help="Load the plugins that the suite lists.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-SuiteFolderArgument = Annotated[Path, typer.Argument(metavar="DIR/SUITE", help="The suite's folder in the results.")]
+SuiteFolderArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DIR/SUITE", help="The suite's folder in the results.", autocompletion=offers.suite_folders),
+]
+FileDataset = Annotated[str, typer.Argument(metavar="DATASET", autocompletion=offers.file_datasets)]
+OneMetric = Annotated[
+    list[str] | None,
+    typer.Option("--metric", help="Only this metric; may be repeated.", autocompletion=offers.metrics),
+]
 
 
 def _version(wanted: bool) -> None:
@@ -93,6 +123,15 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take up failed cells again.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Train everything again.")] = False,
     keep_stale: Annotated[bool, typer.Option("--keep-stale", help="Reuse what older sources made, marked.")] = False,
+    engine: Annotated[Place, typer.Option("--engine", help="Where the fleets run.")] = Place.LOCAL,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of a running Ray cluster, or auto; else one on this machine.")
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option("--slurm", metavar="NAME=VALUE,…", help="For submitit, such as partition=gpu,time=60 (minutes)."),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave when everything is submitted to Slurm.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="In this process, with tracebacks.")] = False,
     plugin: Plugins = None,
     trust_plugins: TrustPlugins = False,
@@ -111,11 +150,18 @@ def run(
         timeout=timeout,
         fail_fast=fail_fast,
         debug=debug,
+        engine=engine.value,
+        address=address,
+        slurm=project.parsed_slurm(slurm or []),
+        detach=detach,
     )
     console = cli_view.console()
     started = time.monotonic()
     loaded = project.load_suite(suite, seeds=seeds, profile=profile, plugins=plugin or (), trust_plugins=trust_plugins)
     outcome = project.run(loaded, settings, cli_view.view_for(console))
+    if outcome.outcome.detached:
+        cli_view.print_lines(console, outcome.outcome.detached)
+        raise typer.Exit(COMPLETE)
     cli_view.print_leaderboard(console, outcome)
     cli_view.print_summary(console, outcome, time.monotonic() - started)
     if outcome.outcome.interrupted:
@@ -159,7 +205,10 @@ def plan(
 
 @app.command()
 def check(
-    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="A suite file, or a shipped name.")] = None,
+    suite: Annotated[
+        str | None,
+        typer.Argument(metavar="[SUITE]", help="A suite file, or a shipped name.", autocompletion=offers.suites),
+    ] = None,
     plugin: Plugins = None,
     trust_plugins: TrustPlugins = False,
 ) -> None:
@@ -193,7 +242,9 @@ def status(folder: SuiteFolderArgument, as_json: AsJson = False) -> None:
 
 @app.command(name="list")
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="variants|datasets|metrics|recipes|suites")],
+    kind: Annotated[
+        str, typer.Argument(metavar="variants|datasets|metrics|recipes|suites", autocompletion=offers.listed)
+    ],
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
@@ -213,7 +264,9 @@ def list_(
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(metavar="NAME")], plugin: Plugins = None, as_json: AsJson = False
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=offers.described)],
+    plugin: Plugins = None,
+    as_json: AsJson = False,
 ) -> None:
     """What a variant, data set, metric, recipe or part is."""
     from vaebench import cli_view, project
@@ -230,7 +283,12 @@ def describe(
 def report(
     folder: SuiteFolderArgument,
     templates: Annotated[
-        Path | None, typer.Option("--templates", help="Folder whose templates take the place of the shipped ones.")
+        Path | None,
+        typer.Option(
+            "--templates",
+            help="Folder whose templates take the place of the shipped ones.",
+            autocompletion=offers.files,
+        ),
     ] = None,
     plugin: Plugins = None,
 ) -> None:
@@ -245,10 +303,22 @@ def report(
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A suite's folder in the results, or a leaderboard.csv.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one, or the same at another time.")],
+    first: Annotated[
+        Path,
+        typer.Argument(
+            metavar="A",
+            help="A suite's folder in the results, or a leaderboard.csv.",
+            autocompletion=offers.suite_folders,
+        ),
+    ],
+    second: Annotated[
+        Path,
+        typer.Argument(
+            metavar="B", help="Another one, or the same at another time.", autocompletion=offers.suite_folders
+        ),
+    ],
     only: Only = None,
-    metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric; may be repeated.")] = None,
+    metric: OneMetric = None,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
@@ -265,9 +335,18 @@ def compare(
 
 @app.command()
 def publish(
-    suite: Annotated[str, typer.Argument(metavar="SUITE|DIR/SUITE", help="A suite in the results, or its folder.")],
+    suite: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUITE|DIR/SUITE",
+            help="A suite in the results, or its folder.",
+            autocompletion=offers.suite_folders,
+        ),
+    ],
     results: Results = Path("runs"),
-    to: Annotated[Path, typer.Option("--to", help="Folder of published suites.")] = Path("results"),
+    to: Annotated[Path, typer.Option("--to", help="Folder of published suites.", autocompletion=offers.files)] = Path(
+        "results"
+    ),
     incomplete: Annotated[bool, typer.Option("--incomplete", help="Also with cells that are not complete.")] = False,
 ) -> None:
     """Copy a suite's tables, report and figures, without its cells, to where they are kept."""
@@ -283,11 +362,20 @@ def evaluate(
         typer.Argument(
             metavar="MODULE:FACTORY|FILE.py:FACTORY|pythae:FOLDER",
             help="What makes the model, without arguments; or a folder that pythae has saved.",
+            autocompletion=offers.files,
         ),
     ],
-    dataset: Annotated[str, typer.Option("--dataset", help="A data set view, such as mnist/binary.")],
+    dataset: Annotated[
+        str,
+        typer.Option("--dataset", help="A data set view, such as mnist/binary.", autocompletion=offers.sources),
+    ],
     state: Annotated[
-        Path | None, typer.Option("--state", help="A safetensors file with its parameters; pickles are not read.")
+        Path | None,
+        typer.Option(
+            "--state",
+            help="A safetensors file with its parameters; pickles are not read.",
+            autocompletion=offers.files,
+        ),
     ] = None,
     metrics: Annotated[
         str,
@@ -295,9 +383,12 @@ def evaluate(
             "--metrics",
             metavar="A,B,C",
             help="Metrics, see `vaebench list metrics`; with settings as in log_likelihood:samples=5000:images=100.",
+            autocompletion=offers.metric_list,
         ),
     ] = "elbo,log_likelihood,kl",
-    budget: Annotated[str, typer.Option("--budget", help="quick, standard or full.")] = "quick",
+    budget: Annotated[
+        str, typer.Option("--budget", help="quick, standard or full.", autocompletion=offers.budgets)
+    ] = "quick",
     device: Device = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Of the evaluation, and of what the factory draws.")] = 0,
     data_root: DataRoot = None,
@@ -331,13 +422,18 @@ def evaluate(
 def gate(
     folder: SuiteFolderArgument,
     baseline: Annotated[
-        Path, typer.Option("--baseline", help="A leaderboard.csv that was kept, with its runs.csv beside it.")
+        Path,
+        typer.Option(
+            "--baseline",
+            help="A leaderboard.csv that was kept, with its runs.csv beside it.",
+            autocompletion=offers.files,
+        ),
     ],
     min_effect: Annotated[
         list[str] | None,
         typer.Option("--min-effect", metavar="X|METRIC=X", help="Differences up to X do not matter; may be repeated."),
     ] = None,
-    metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric; may be repeated.")] = None,
+    metric: OneMetric = None,
     update: Annotated[bool, typer.Option("--update", help="Let the present numbers be the baseline.")] = False,
     plugin: Plugins = None,
     as_json: AsJson = False,
@@ -357,8 +453,15 @@ def gate(
 
 @app.command()
 def rerun(
-    lock: Annotated[Path, typer.Argument(metavar="LOCK", help="A suite.lock.json, with its runs.csv beside it.")],
-    results: Annotated[Path, typer.Option("--results", help="Folder for the new results.")] = Path("reruns"),
+    lock: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LOCK", help="A suite.lock.json, with its runs.csv beside it.", autocompletion=offers.files
+        ),
+    ],
+    results: Annotated[
+        Path, typer.Option("--results", help="Folder for the new results.", autocompletion=offers.files)
+    ] = Path("reruns"),
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Fleets at a time.")] = None,
     data_root: DataRoot = None,
     plugin: Plugins = None,
@@ -379,8 +482,16 @@ def rerun(
 
 @app.command()
 def merge(
-    into: Annotated[Path, typer.Argument(metavar="INTO", help="Results folder that gets them; made if need be.")],
-    sources: Annotated[list[Path], typer.Argument(metavar="FROM…", help="Results folders of others; left alone.")],
+    into: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INTO", help="Results folder that gets them; made if need be.", autocompletion=offers.files
+        ),
+    ],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="FROM…", help="Results folders of others; left alone.", autocompletion=offers.files),
+    ],
     newer: Annotated[bool, typer.Option("--newer", help="Of two trainings of a cell keep the newer one.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -398,8 +509,13 @@ def merge(
 @app.command()
 def export(
     folder: SuiteFolderArgument,
-    to: Annotated[Path, typer.Option("--to", help="File to write: .parquet, .tex, .csv, .json or .md.")],
-    table: Annotated[str, typer.Option("--table", help="leaderboard, runs or contrasts.")] = "leaderboard",
+    to: Annotated[
+        Path,
+        typer.Option("--to", help="File to write: .parquet, .tex, .csv, .json or .md.", autocompletion=offers.files),
+    ],
+    table: Annotated[
+        str, typer.Option("--table", help="leaderboard, runs or contrasts.", autocompletion=offers.tables)
+    ] = "leaderboard",
 ) -> None:
     """Write a table of a suite for other programs."""
     from vaebench import project
@@ -409,7 +525,9 @@ def export(
 
 @app.command()
 def schema(
-    name: Annotated[str, typer.Argument(metavar="suite|leaderboard|runs|contrasts")] = "suite",
+    name: Annotated[
+        str, typer.Argument(metavar="suite|leaderboard|runs|contrasts", autocompletion=offers.schemas)
+    ] = "suite",
     plugin: Plugins = None,
 ) -> None:
     """JSON Schema of suite files, or of a row of a table."""
@@ -421,8 +539,11 @@ def schema(
 
 @data.command()
 def fetch(
-    name: Annotated[str, typer.Argument(metavar="DATASET")],
-    to: Annotated[Path | None, typer.Option("--to", help="Root folder to write into; else vaebench's own.")] = None,
+    name: FileDataset,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Root folder to write into; else vaebench's own.", autocompletion=offers.files),
+    ] = None,
 ) -> None:
     """Download a data set by torchvision's class, and check it."""
     from vaebench import project
@@ -431,7 +552,7 @@ def fetch(
 
 
 @data.command()
-def verify(name: Annotated[str, typer.Argument(metavar="DATASET")], data_root: DataRoot = None) -> None:
+def verify(name: FileDataset, data_root: DataRoot = None) -> None:
     """Check the files of a data set by their content."""
     from vaebench import project
 

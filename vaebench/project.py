@@ -3,13 +3,13 @@
 Nothing here imports torch before something trains or is scored.
 """
 
+import importlib.util
 import math
 import os
 import platform
 import re
-import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from vaebench.catalog.catalog import load_catalog
 from vaebench.engines import planning, plugged
 from vaebench.engines.compiling import Wanted
+from vaebench.engines.crew import Engine, EngineUnavailable, Outcome
 from vaebench.engines.estimate import machine
-from vaebench.engines.local import LocalEngine, Outcome
+from vaebench.engines.gpus import gpus
+from vaebench.engines.local import LocalEngine
 from vaebench.engines.lockfile import read_lock
 from vaebench.engines.planfile import CellLine, PlanFile, read_plan
 from vaebench.engines.planning import Plan, Policy
@@ -74,6 +76,14 @@ class Settings:
     timeout: float | None = None
     fail_fast: bool = False
     debug: bool = False
+    engine: str = "local"
+    """Where the fleets run: local, ray or slurm."""
+    address: str | None = None
+    """Of a running Ray cluster, or `auto`; None: one of this machine's own."""
+    slurm: Mapping[str, str | int] = field(default_factory=dict)
+    """What submitit's AutoExecutor takes, such as partition and time; and `cluster`, which may be `local`."""
+    detach: bool = False
+    """Leave when everything is submitted to Slurm."""
     plugins: Sequence[str | Path] = ()
     """Files, or modules, that bring parts of their own."""
     trust_plugins: bool = False
@@ -154,7 +164,7 @@ def run(
 ) -> Run:
     """Train what is missing or stale, score it, and write leaderboard, runs, contrasts and report."""
     settings, view = settings or Settings(), view or View()
-    check_device(settings.device)
+    check_engine(settings)
     made = plan(suite, settings)
     results, folder = ResultsFolder(settings.results), ResultsFolder(settings.results).suite(made.suite.name)
     if made.jobs:
@@ -171,12 +181,7 @@ def run(
 
 
 def _perform(made: Plan, settings: Settings, results: ResultsFolder, folder: SuiteFolder, view: View) -> Outcome:
-    engine = LocalEngine(
-        workers=settings.workers or default_workers(settings.device),
-        timeout=settings.timeout,
-        fail_fast=settings.fail_fast,
-        debug=settings.debug,
-    )
+    engine = ENGINES[settings.engine](settings)
     progress = Progress(made)
     files = ProgressFiles(folder, progress)
 
@@ -190,6 +195,65 @@ def _perform(made: Plan, settings: Settings, results: ResultsFolder, folder: Sui
         return engine.run(made, results, listen)
     finally:
         view.end()
+
+
+def _local_engine(settings: Settings) -> Engine:
+    return LocalEngine(
+        workers=settings.workers or default_workers(settings.device),
+        timeout=settings.timeout,
+        fail_fast=settings.fail_fast,
+        debug=settings.debug,
+    )
+
+
+def _ray_engine(settings: Settings) -> Engine:
+    from vaebench.engines.ray_engine import RayEngine
+
+    return RayEngine(settings.address, settings.workers, settings.timeout, settings.fail_fast)
+
+
+def _slurm_engine(settings: Settings) -> Engine:
+    from vaebench.engines.slurm_engine import SlurmEngine
+
+    return SlurmEngine(settings.slurm, settings.detach, settings.workers, settings.timeout, settings.fail_fast)
+
+
+ENGINES: dict[str, Callable[[Settings], Engine]] = {
+    "local": _local_engine,
+    "ray": _ray_engine,
+    "slurm": _slurm_engine,
+}
+NEEDED = {"ray": "ray", "slurm": "submitit"}
+"""Engine → the package that it needs; the extra is named after the engine."""
+OWN_OPTIONS = {"address": "ray", "slurm": "slurm", "detach": "slurm", "debug": "local"}
+"""Setting → the only engine that it means anything to."""
+
+
+def check_engine(settings: Settings) -> None:
+    """Refuse an engine that is none or is not installed, and a device that it cannot have."""
+    _known("engine", settings.engine, ENGINES)
+    for option, engine in OWN_OPTIONS.items():
+        if getattr(settings, option) and engine != settings.engine:
+            raise UnknownName(f"--{option} is for --engine {engine}, and this is --engine {settings.engine}")
+    package = NEEDED.get(settings.engine)
+    if package is not None and importlib.util.find_spec(package) is None:
+        advice = f"pip install 'vaebench[{settings.engine}]'"
+        raise EngineUnavailable(f"--engine {settings.engine}: {package} is not installed; {advice}")
+    if settings.engine == "local":
+        check_device(settings.device)
+    elif settings.device not in ("auto", "cpu", "cuda"):
+        raise UnknownName(f"--device {settings.device}: where others choose the machine, valid are auto, cpu and cuda")
+
+
+def parsed_slurm(texts: Iterable[str]) -> dict[str, str | int]:
+    """Of `partition=gpu,time=60`."""
+    found: dict[str, str | int] = {}
+    for part in (part for text in texts for part in text.split(",")):
+        name, _, value = (word.strip() for word in part.partition("="))
+        if not (name and value):
+            raise UnknownName(f"--slurm {part}: must be NAME=VALUE, as in partition=gpu,time=60")
+        found[name] = int(value) if value.isdigit() else value
+    return found
 
 
 def rerun(path: Path, settings: Settings, view: View | None = None) -> "Rerun":
@@ -636,9 +700,12 @@ def _root(given: Path | None) -> Path | None:
 
 def file_datasets(suite: Suite) -> list[str]:
     """The data sets of a suite that are read from files."""
-    datasets = load_catalog().datasets
-    names = dict.fromkeys(source.partition("/")[0] for source in suite.datasets)
-    return [name for name in names if datasets[name].implementation.startswith("vaebench.data.mnist:")]
+    return [name for name in dict.fromkeys(source.partition("/")[0] for source in suite.datasets) if reads_files(name)]
+
+
+def reads_files(dataset: str) -> bool:
+    """Whether a data set is one that torchvision fetches."""
+    return load_catalog().datasets[dataset].implementation.startswith("vaebench.data.mnist:")
 
 
 def check_device(device: str) -> None:
@@ -682,9 +749,12 @@ def fetch_data(name: str, root: Path | None) -> Path:
 
 
 def default_workers(device: str) -> int:
-    """One for each core, with one thread each; one where a GPU computes."""
-    has_gpu = device.startswith("cuda") or (device == "auto" and shutil.which("nvidia-smi") is not None)
-    return 1 if has_gpu else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """One for each GPU where they compute; else one for each core, with one thread each."""
+    if found := gpus(device):
+        return len(found)
+    if device.startswith("cuda"):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def lock(made: Plan, settings: Settings, results: ResultsFolder) -> dict[str, Any]:

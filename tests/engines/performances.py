@@ -15,7 +15,9 @@ from pathlib import Path
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.engines.job import CellWork, Interrupted, Job
+from vaebench.engines.needs import Needs
 from vaebench.engines.worker import Emit, Perform
+from vaebench.plugins.loading import load_as_planned
 from vaebench.store.folders import ResultsFolder
 from vaebench.store.leases import is_held
 from vaebench.store.record import Failure, MetricValue, Record
@@ -192,7 +194,10 @@ def asking_for_input(job, results, emit, stop):
 
 
 def patient(job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> None:
-    """Finishes its first cell, then trains until it is told to stop."""
+    """Finishes its first cell, then trains until it is told to stop, or until a test's patience is at its end."""
+    if (results.path / "impatient").exists():
+        obedient(job, results, emit, stop)
+        return
     train(job.cells[0], results)
     score(job.cells[0], job, results)
     for epoch in range(1, 100_000):
@@ -250,3 +255,35 @@ def _say_who(results: ResultsFolder, *others: int) -> None:
         temporary = Path(f"{path}.tmp")
         temporary.write_text(" ".join(map(str, (os.getpid(), *others))))
         temporary.rename(path)
+
+
+def gpu_noted(job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> None:
+    """Obedient and slow; leaves a line of which GPU it saw, and from when to when."""
+    began = time.time()
+    time.sleep(1.5)
+    with (results.path / "gpus.txt").open("a") as stream:
+        stream.write(f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {began} {time.time()}\n")
+    obedient(job, results, emit, stop)
+
+
+def with_plugins(job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> None:
+    """Obedient; loads the plugins of its job first, and prints where they lie."""
+    load_as_planned(job.plugins)
+    print(f"plugins: {', '.join(job.plugins)}")
+    obedient(job, results, emit, stop)
+
+
+def little_needed(jobs: list[Job], on_gpu: bool) -> dict[str, Needs]:
+    """A prediction in no time; of a GPU a quarter."""
+    return {job.fleet: Needs(1 << 26, 0.25 if on_gpu else 0.0) for job in jobs}
+
+
+def dying_once_and_noted(job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> None:
+    """Says which GPU it sees; the first worker of all dies."""
+    memory = results.path / "died"
+    try:
+        memory.touch(exist_ok=False)
+    except FileExistsError:
+        gpu_noted(job, results, emit, stop)
+        return
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from tests.engines.tiny import TINY, families, is_gone, records, run_tiny, said_pids, states, tiny, wait_until
-from vaebench.engines import local
-from vaebench.engines.local import DEATHS, EngineError
+from vaebench.engines import crew
+from vaebench.engines.crew import DEATHS, EngineError, Outcome
 from vaebench.engines.planning import Policy, plan
 from vaebench.engines.process import threads_per_worker
 from vaebench.store.folders import ResultsFolder
@@ -84,6 +84,7 @@ def test_dying_while_scoring_keeps_the_model_and_fails_the_metrics(results: Resu
             "elbo",
             "elbo.calibrated",
             "kl",
+            "kl.code",
             "probe_accuracy.logistic",
             "probe_accuracy.knn",
         }
@@ -188,7 +189,7 @@ def test_a_worker_that_does_not_hear_the_first_ctrl_c_is_ended_after_a_while(
     results: ResultsFolder, monkeypatch
 ) -> None:
     """Its cells are open, not failed: the next run makes them."""
-    monkeypatch.setattr(local, "STOP_SECONDS", 1.0)
+    monkeypatch.setattr(crew, "STOP_SECONDS", 1.0)
 
     def interrupt() -> None:
         wait_until(lambda: said_pids(results), 60)
@@ -198,7 +199,7 @@ def test_a_worker_that_does_not_hear_the_first_ctrl_c_is_ended_after_a_while(
     asking.start()
     made, outcome = run_tiny(results, "deaf", suite=tiny(variants=["vae"]))
     asking.join()
-    assert outcome == local.Outcome((), (), interrupted=True)
+    assert outcome == Outcome((), (), interrupted=True)
     assert records(made, results) == {"vae": [None, None]}
     assert all(is_gone(pid) for pid in said_pids(results))
 

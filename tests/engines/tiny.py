@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from vaebench.engines.local import LocalEngine, Outcome
+from vaebench.engines.crew import Outcome
+from vaebench.engines.local import LocalEngine
 from vaebench.engines.planning import Plan, plan
 from vaebench.store.folders import ResultsFolder
 from vaebench.store.record import Record

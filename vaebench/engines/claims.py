@@ -58,6 +58,10 @@ class Claims:
         """The cells of a job that no other driver has taken over."""
         return replace(job, cells=tuple(work for work in job.cells if self._leases.holds(work.cell.id)))
 
+    def holds(self, cell: str) -> bool:
+        """Whether a cell is still this driver's."""
+        return self._leases.holds(cell)
+
     def lost(self) -> set[str]:
         """Cells that another driver has taken over, which had every reason to think that this one was dead."""
         return self._leases.lost()

@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
+from vaebench.engines.crew import Inbox
+from vaebench.engines.gpus import VISIBLE
 from vaebench.engines.job import Job
 
 LINE_LIMIT = 1 << 20
@@ -22,14 +24,13 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _REQUIRED: dict[str, set[str]] = {
     "ready": set(),
+    "begun": set(),
     "epoch": {"epoch", "epochs"},
     "scoring": {"metric"},
     "cell": {"cell", "status"},
     "end": {"status"},
 }
 """The events of a worker, and what each must say."""
-
-Inbox = queue.Queue[tuple["WorkerProcess", dict[str, Any]]]
 
 
 class WorkerProcess:
@@ -39,8 +40,12 @@ class WorkerProcess:
     starts end with it. Its events arrive in `inbox`; beside its own there are `exit` and `garbage`.
     """
 
-    def __init__(self, results: Path, perform: str, threads: int, inbox: Inbox) -> None:
+    is_lost = False
+
+    def __init__(self, results: Path, perform: str, threads: int, inbox: Inbox, gpu: str | None = None) -> None:
         self.is_ready = False
+        self.gpu = gpu
+        """The only one that it sees; None: whatever this process sees."""
         self._inbox = inbox
         self._closed = threading.Event()
         self._process = subprocess.Popen(
@@ -49,7 +54,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(threads),
+            env=_environment(threads, gpu),
             start_new_session=True,
         )
         assert self._process.stdout is not None
@@ -88,6 +93,9 @@ class WorkerProcess:
         """The last lines of the log as the end of a message; empty where nothing was printed."""
         lines = self.log.last_lines()
         return f"; last lines: {lines}" if lines else ""
+
+    def said(self) -> str:
+        return self.log.text()
 
     def _read_events(self, stream: IO[bytes]) -> None:
         """Pass the events on; what Python prints before the worker is ready is none of them, and no harm."""
@@ -160,8 +168,8 @@ def threads_per_worker(workers: int) -> int:
     return min(share, int(allowed)) if allowed.isdigit() and int(allowed) else share
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """The driver's environment, the modules that it would import, and a share of the cores."""
+def _environment(threads: int, gpu: str | None) -> dict[str, str]:
+    """The driver's environment, the modules that it would import, a share of the cores, and one GPU."""
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
@@ -169,6 +177,7 @@ def _environment(threads: int) -> dict[str, str]:
         "PYTHONFAULTHANDLER": "1",
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
+        **({} if gpu is None else {VISIBLE: gpu}),
     }
 
 

@@ -1,7 +1,7 @@
 """A long-lived process that performs one job after another: `python -m vaebench.engines.worker --results DIR`.
 
 It reads one JSON job a line on its standard input and writes one JSON event a line on its standard output: `ready`,
-then those that `perform` emits, then `end` for each job. What user code prints goes to standard error instead.
+then for each job `begun`, those that `perform` emits, and `end`. What user code prints goes to standard error instead.
 When standard input closes, the driver is gone: the worker leaves at once, with every process it has started.
 """
 
@@ -45,7 +45,9 @@ def main() -> None:
     limit_threads()
     emit({"event": "ready"})
     while True:
-        emit(answer(perform, jobs.get(), ResultsFolder(arguments.results), emit, stopping.is_set))
+        job = jobs.get()
+        emit({"event": "begun"})
+        emit(answer(perform, job, ResultsFolder(arguments.results), emit, stopping.is_set))
 
 
 def answer(perform: Perform, job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> Event:

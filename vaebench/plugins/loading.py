@@ -65,6 +65,11 @@ def is_loaded(reference: str) -> bool:
     return reference in _loaded or str(Path(reference).expanduser().resolve()) in _loaded
 
 
+def loaded_as(reference: str) -> Plugin:
+    """The plugin that a job names."""
+    return _loaded[reference]
+
+
 def _join(wanted: Mapping[str, Plugin]) -> None:
     together = {**_loaded, **wanted}
     if together != _loaded:

@@ -1,10 +1,11 @@
 """Every path below a results folder, in one place."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vaebench.store.cell import Cell
-from vaebench.store.files import Damaged, read_json, write_json
+from vaebench.store.files import Damaged, read_json, replacing, write_json
 from vaebench.store.record import Failure, Record
 from vaebench.store.shapes import Misshapen
 
@@ -81,6 +82,23 @@ class CellFolder:
 
     def write_record(self, record: Record) -> None:
         write_json(self.result, record.to_json())
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Name → file of everything that a worker writes; the log is the driver's."""
+        written = (self.spec, self.curves, self.arrays, self.model, self.checkpoint, self.result)
+        return {path.name: path for path in written}
+
+    def take(self, content: Mapping[str, bytes | None]) -> None:
+        """Write files that a worker has written elsewhere, the record last, and remove those that it removed."""
+        for name, path in self.files.items():
+            if name not in content:
+                continue
+            if (written := content[name]) is None:
+                path.unlink(missing_ok=True)
+            else:
+                with replacing(path) as temporary:
+                    temporary.write_bytes(written)
 
 
 @dataclass(frozen=True)
