@@ -87,7 +87,8 @@ class Paces:
             pace = self.training_pace(work.cell)
             yield None if pace is None else pace * work.cell.recipe["epochs"]
         for request in work.requests:
-            exact = [(request.key, *like) for like in alike]
+            key = request.key
+            exact = [(key, *like) for like in alike]
             yield _pace(self.scoring, exact + [(request.metric, *like) for like in alike])
 
 

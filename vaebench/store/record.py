@@ -99,7 +99,8 @@ class Record:
 
     def answers(self, request: MetricRequest) -> list[MetricValue]:
         """Every part that answers `request`, empty if it was never asked."""
-        return [value for value in self.metrics if value.family == request.metric and value.request.key == request.key]
+        key = request.key
+        return [value for value in self.metrics if value.family == request.metric and value.request.key == key]
 
     def with_answers(self, values: list[MetricValue]) -> "Record":
         """The record with `values` in place of older answers to the same requests."""
