@@ -3,7 +3,8 @@
     python -m tests.benchmarks.profiling [--write]
 
 Shares of the processor's time by kind of kernel, from torch.profiler, of one member, five in turn and five mapped,
-plain and traced; `Python` is what no kernel accounts for: distributions, autograd's bookkeeping, the loop.
+plain, traced and compiled; `the rest` is what no kernel of torch's accounts for: distributions, autograd's bookkeeping,
+the loop, and of a compiled step all that was fused.
 """
 
 import argparse
@@ -40,11 +41,11 @@ FLEETS = {
 STEPS = 40
 
 
-def shares(members: int, stepper: str, traced: bool) -> list[float]:
+def shares(members: int, stepper: str, path: str) -> list[float]:
     """Milliseconds of a member's step without the profiler, then the share of each kind."""
-    limit = 1 if traced else float("inf")
+    limit = float("inf") if path == "plain" else 1
     with mock.patch.object(steppers, "TRACED_STEPS", limit):
-        fleet = Steps(Shape(members), random_source(12_800), stepper)
+        fleet = Steps(Shape(members), random_source(12_800), stepper, path == "compiled")
     fleet(20)
     begun = time.process_time()
     fleet(STEPS)
@@ -66,10 +67,10 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for name, (members, stepper) in FLEETS.items():
-        for path in ("plain", "traced"):
-            first, *rest = shares(members, stepper, path == "traced")
+        for path in ("plain", "traced", "compiled"):
+            first, *rest = shares(members, stepper, path)
             rows.append([f"{name}, {path}", first, *(f"{part:.0%}" for part in rest)])
-    heads = ["fleet", "ms of a member's step", *KINDS, "other kernels", "Python"]
+    heads = ["fleet", "ms of a member's step", *KINDS, "other kernels", "the rest"]
     text = f"{table(heads, rows)}\nProcessor time. {origin(machine(), command('tests.benchmarks.profiling'))}"
     print(text)
     if options.write:
