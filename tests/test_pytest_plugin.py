@@ -34,6 +34,12 @@ def test_no_regression(vaebench_gate):
 """
 
 
+BASELINE = """\
+suite,dataset,view,measure,given,variant,stance,rank,group,seeds,failed,elbo,elbo_low,elbo_high
+mine,digits,binary,counting,,odd,theory,1,,3,0,-20.0,-21.0,-19.0
+"""
+
+
 @pytest.fixture
 def ours(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project with a suite and a test of it, whose training is played: every number of a seed is the seed's own."""
@@ -116,21 +122,47 @@ def test_without_one_nothing_is_left_in_the_project(ours: pytest.Pytester) -> No
     [
         ({"suite": SUITE.replace("elbo, kl", "elbow, kl")}, ["*mine.yaml:8: metrics*0*: 'elbow' is no metric*"]),
         ({"test": TEST.format(more="").replace("mine.yaml", "nobody.yaml")}, ["suites/nobody.yaml: no such file*"]),
-        ({"test": TEST.format(more=", metrics=['elbow']")}, ["*no such baseline*"]),
+        (
+            {"test": TEST.format(more=", metrics=['elbow']")},
+            ["no metric in *baseline.csv: 'elbow'; did you mean 'elbo'?"],
+        ),
+        ({"test": TEST.format(more="").replace("baseline.csv", "base.csv")}, ["*base.csv: no such baseline; *"]),
         ({"test": TEST.format(more=", min_effect={'elbow': 1}")}, ["no metric 'elbow'; did you mean 'elbo'?"]),
         ({"test": TEST.format(more="").replace('"cpu"', '"gpu"')}, ["no device 'gpu'; valid: *"]),
+        ({"test": TEST.format(more=", divice=1")}, ["no setting 'divice'; did you mean 'device'?"]),
+        ({"test": TEST.format(more=", plugins=['mine.py']")}, ["mine.py: no such file; *"]),
+        ({"test": TEST.format(more=", engine='rai'")}, ["no engine 'rai'; did you mean 'ray'?"]),
     ],
-    ids=["suite", "file", "baseline", "metric", "device"],
+    ids=["suite", "file", "metric", "baseline", "effect", "device", "setting", "plugin", "engine"],
 )
 def test_wrong_input_fails_in_a_line_without_a_traceback(
     ours: pytest.Pytester, changed: dict[str, str], lines: list[str]
 ) -> None:
+    ours.path.joinpath("baseline.csv").write_text(BASELINE)
     ours.path.joinpath("suites", "mine.yaml").write_text(changed.get("suite", SUITE))
     ours.makepyfile(test_mine=changed.get("test", TEST.format(more="")))
     found = ours.runpytest()
     found.assert_outcomes(failed=1)
     found.stdout.fnmatch_lines(lines)
-    assert "Traceback" not in found.stdout.str()
+    assert not {"Traceback", "pytest_plugin.py", "Error"} & set(found.stdout.str().split())
+
+
+def test_without_a_baseline_nothing_is_trained(ours: pytest.Pytester) -> None:
+    ours.makepyfile(test_mine=TEST.format(more=", results='kept'"))
+    ours.runpytest().stdout.fnmatch_lines(["*baseline.csv: no such baseline; *"])
+    assert not (ours.path / "kept").exists()
+
+
+def test_files_in_settings_begin_at_the_root_folder_too(ours: pytest.Pytester) -> None:
+    """Wherever pytest is started: a plugin beside the suites, and a data folder."""
+    ours.path.joinpath("suites", "mine.yaml").write_text(SUITE.replace("extends: vae, latent: 3", "extends: ours"))
+    ours.makepyfile(parts_of_ours='import vaebench\n\nvaebench.variant("ours", extends="vae", latent=3)')
+    ours.makepyfile(test_mine=TEST.format(more=", plugins=['parts_of_ours.py'], data_root='data'"))
+    below = ours.mkdir("below")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(below)
+        found = ours.runpytest("--rootdir", str(ours.path), "--vaebench-update", str(ours.path))
+    found.assert_outcomes(passed=1)
 
 
 def test_pytest_knows_the_fixture_and_the_option(pytester: pytest.Pytester) -> None:

@@ -16,19 +16,23 @@ if TYPE_CHECKING:
         variants,
     )
     from vaebench.plugins.loading import load_plugins
-    from vaebench.project import Settings, evaluate, run
+    from vaebench.project import Settings, evaluate, figures, run
+    from vaebench.reporting.answers import Contrast, Contrasts
     from vaebench.reporting.evaluation import Evaluation
     from vaebench.reporting.leaderboard import Leaderboard
     from vaebench.suite.loading import load_suite
 
 __version__ = _version("vaebench")
 __all__ = [
+    "Contrast",
+    "Contrasts",
     "Evaluation",
     "Leaderboard",
     "Settings",
     "__version__",
     "dataset",
     "evaluate",
+    "figures",
     "likelihood",
     "load_plugins",
     "load_suite",
@@ -46,7 +50,10 @@ _HOMES = {
     "load_suite": "vaebench.suite.loading",
     "run": "vaebench.project",
     "evaluate": "vaebench.project",
+    "figures": "vaebench.project",
     "Settings": "vaebench.project",
+    "Contrast": "vaebench.reporting.answers",
+    "Contrasts": "vaebench.reporting.answers",
     "Evaluation": "vaebench.reporting.evaluation",
     "Leaderboard": "vaebench.reporting.leaderboard",
     "load_plugins": "vaebench.plugins.loading",

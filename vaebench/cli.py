@@ -12,18 +12,8 @@ import typer
 
 from vaebench import __version__
 from vaebench import cli_completion as offers
+from vaebench.wrong_input import USERS
 
-USERS = (
-    "StoreError",
-    "UnknownName",
-    "DataError",
-    "ReportError",
-    "ForeignModelError",
-    "ContractError",
-    "PluginError",
-    "EngineUnavailable",
-)
-"""Errors whose message is for the user, one mistake a line."""
 COMPLETE, INTERNAL, WRONG_INPUT, INCOMPLETE, REGRESSION, NOTHING_MATCHED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 app = typer.Typer(

@@ -24,6 +24,12 @@ Made by `python -m vaebench.cli_reference` from what the parser itself reads; a 
 
 | exit code | means |
 |---|---|"""
+COMPLETION = """## Tab
+
+After `vaebench --install-completion` and in a new shell (bash, zsh, fish or PowerShell; `--show-completion` prints what
+it installs), Tab completes verbs and options, and names: shipped suites and suite files, what `describe` knows
+(variants, metrics, data sets, recipes, parts), metrics, data set views, and the folders DIR/SUITE that runs have left.
+Parts of plugins are not among them, since to look would run code."""
 ENDINGS = {
     cli.COMPLETE: "complete",
     cli.INTERNAL: "a mistake of vaebench's own; `vaebench --debug …` shows where",
@@ -82,7 +88,7 @@ def page() -> str:
     assert callback is not None
     assert callback.callback is not None
     endings = [f"| {code} | {meaning} |" for code, meaning in ENDINGS.items()]
-    parts = ["\n".join([HEADER, *endings]), f"Before the verb:\n\n{table(parameters(callback.callback))}"]
+    parts = ["\n".join([HEADER, *endings]), f"Before the verb:\n\n{table(parameters(callback.callback))}", COMPLETION]
     parts += [section(name, function) for name, function in verbs(cli.app)]
     return "\n\n".join(parts) + "\n"
 

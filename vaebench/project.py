@@ -10,7 +10,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     from vaebench.conformance.finding import Examined
     from vaebench.models.contract import LatentVariableModel
     from vaebench.models.given import ConditionalModel
+    from vaebench.reporting.answers import Contrasts
     from vaebench.reporting.baseline import Updated
-    from vaebench.reporting.compare import Compared
+    from vaebench.reporting.compare import Compared, Side
     from vaebench.reporting.evaluation import Evaluation
+    from vaebench.reporting.figures.figure import Figure
     from vaebench.reporting.gate import Gate, MinimumEffects
     from vaebench.reporting.leaderboard import Leaderboard
     from vaebench.reporting.publish import Published
@@ -92,6 +94,12 @@ class Settings:
     """One of the suite's profiles or, where it has none of its own, of the catalog's; None: the suite's choice."""
 
 
+def known_settings(names: Iterable[str]) -> None:
+    """Refuse a name that is no setting."""
+    for name in names:
+        _known("setting", name, [each.name for each in fields(Settings)])
+
+
 class View:
     """Somebody who watches a run; this one looks away."""
 
@@ -113,6 +121,13 @@ class Run:
     outcome: Outcome
     leaderboard: "Leaderboard"
     folder: SuiteFolder
+
+    @property
+    def contrasts(self) -> "Contrasts":
+        """The questions of the suite with what the seeds say."""
+        from vaebench.reporting.answers import Contrasts
+
+        return Contrasts.read(self.folder.path)
 
     @property
     def is_complete(self) -> bool:
@@ -325,6 +340,20 @@ def report(path: Path, templates: Path | None = None) -> SuiteFolder:
     return folder
 
 
+def figures(path: str | Path) -> "dict[str, Figure]":
+    """The figures of a suite's report by name, not drawn yet: `figures("runs/quickstart")[name].axes()` draws one."""
+    from vaebench.reporting.contrasts import contrasts_table
+    from vaebench.reporting.figures.catalogue import figures as figures_of
+    from vaebench.reporting.leaderboard import leaderboard_table
+    from vaebench.reporting.runs import runs_table
+
+    _, suite, _ = opened(Path(path))
+    results = ResultsFolder(Path(path).parent)
+    runs = runs_table(suite, results)
+    made = figures_of(suite, results, runs, leaderboard_table(suite, runs), contrasts_table(suite, runs))
+    return {figure.name: figure for figure in made}
+
+
 def opened(path: Path) -> tuple[SuiteFolder, Suite, str]:
     """A suite's folder, the suite as it was run last, and the command that ran it."""
     folder = SuiteFolder(path)
@@ -372,17 +401,28 @@ def gate(
 
     `least` is the difference that does not matter yet: of every metric, or by metric, family, and `*` for the others.
     """
-    from vaebench.reporting.baseline import baseline_file, present, read_baseline
+    from vaebench.reporting.baseline import baseline_file, present
     from vaebench.reporting.gate import gate as judge
 
-    effects = _minimum_effects(least)
     folder, suite, _ = opened(path)
     _refuse_own_leaderboard(folder, baseline_file(baseline))
+    kept, effects = expected_by_gate(baseline, least, metrics)
+    return judge(kept, present(suite, ResultsFolder(path.parent)), effects, metrics)
+
+
+def expected_by_gate(
+    baseline: Path, least: float | Mapping[str, float] = 0.0, metrics: Sequence[str] | None = None
+) -> "tuple[Side, MinimumEffects]":
+    """The baseline and the sizes that matter, refused where something is wrong with them: all that can be known before
+    there are numbers."""
+    from vaebench.reporting.baseline import read_baseline
+
+    effects = _minimum_effects(least)
     kept = read_baseline(baseline)
     for metric in metrics or ():
         families = dict.fromkeys(name.partition(".")[0] for name in kept.board.metrics)
         _known(f"metric in {kept.name}:", metric, dict.fromkeys((*families, *kept.board.metrics)))
-    return judge(kept, present(suite, ResultsFolder(path.parent)), effects, metrics)
+    return kept, effects
 
 
 def update_baseline(path: Path, baseline: Path) -> "Updated":
@@ -566,11 +606,17 @@ def evaluate_reference(
     folder that a library has saved, `pythae:FOLDER`; networks that are pickled there are opened on `trust` only."""
     from vaebench.models import foreign
 
-    library, _, folder = reference.partition(":")
+    library, colon, folder = reference.partition(":")
+    if library in load_catalog().libraries and not folder:
+        raise UnknownName(f"evaluate: model: {library}{colon} names no folder: give {library}:FOLDER")
     if library in load_catalog().libraries:
         model = _saved_model(library, Path(folder), dataset, metrics, state, seed, budget, data_root, device, trust)
         return evaluate(model, dataset, metrics, seed, budget, data_root, device, on_metric)
-    _asked(dataset, metrics, seed, budget, device, foreign.mistakes(reference, state))
+    mistakes = foreign.mistakes(reference, state)
+    if Path(reference).is_dir():
+        read = " or ".join(f"{name}:{reference}" for name in load_catalog().libraries)
+        mistakes = [f"{reference!r} is a folder: give {read} if that is who saved it, or FILE.py:FACTORY"]
+    _asked(dataset, metrics, seed, budget, device, mistakes)
     model = foreign.load(reference, state, seed)
     return evaluate(model, dataset, metrics, seed, budget, data_root, device, on_metric)
 

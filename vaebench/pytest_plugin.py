@@ -27,7 +27,7 @@ def vaebench_gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
     Relative paths begin at pytest's root folder. Keywords: `results`, a folder that is kept, so that only what changed
     is trained again (else a temporary one); `min_effect`, a number or {metric: number}; `metrics`, to look at some
-    only. Every other one is a setting of vaebench.Settings, such as device="cpu" or workers=1.
+    only. Every other one is a setting of vaebench.Settings, such as device="cpu", workers=1 or plugins=["mine.py"].
     """
     root = request.config.rootpath
     is_update = request.config.getoption("--vaebench-update")
@@ -43,7 +43,8 @@ def vaebench_gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     ) -> None:
         __tracebackhide__ = True
         folder = root / results if results is not None else tmp_path_factory.mktemp("vaebench")
-        _gate(_found(suite, root), root / baseline, folder, min_effect, metrics, settings, is_update)
+        chosen = {"results": folder, **_placed(settings, root)}
+        _gate(_found(suite, root), root / baseline, min_effect, metrics, chosen, is_update)
 
     return gate
 
@@ -55,10 +56,19 @@ def _found(suite: str | Path | Mapping[str, Any], root: Path) -> str | Path | Ma
     return root / suite if (root / suite).is_file() else suite
 
 
+def _placed(settings: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """Settings whose files begin at the root folder; a plugin may also be an installed module."""
+    placed = dict(settings)
+    if "data_root" in placed:
+        placed["data_root"] = root / Path(placed["data_root"]).expanduser()
+    if "plugins" in placed:
+        placed["plugins"] = [root / one if (root / one).is_file() else one for one in placed["plugins"]]
+    return placed
+
+
 def _gate(
     suite: str | Path | Mapping[str, Any],
     baseline: Path,
-    results: Path,
     min_effect: float | Mapping[str, float],
     metrics: Sequence[str] | None,
     settings: Mapping[str, Any],
@@ -66,12 +76,14 @@ def _gate(
 ) -> None:
     __tracebackhide__ = True
     from vaebench import project
-    from vaebench.store.files import StoreError
-    from vaebench.suite.mistakes import SuiteError
+    from vaebench.wrong_input import told_to_users
 
     lines, passed = [], False
     try:
-        done = project.run(suite, project.Settings(results=results, **settings))
+        project.known_settings(settings)
+        if not is_update:
+            project.expected_by_gate(baseline, min_effect, metrics)  # before anything is trained for nothing
+        done = project.run(suite, project.Settings(**settings))
         if done.outcome.interrupted:
             pytest.exit("vaebench was interrupted", returncode=130)
         if is_update:
@@ -79,10 +91,11 @@ def _gate(
         else:
             found = project.gate(done.folder.path, baseline, min_effect, metrics)
             lines, passed = found.lines, found.passed
-    except SuiteError as error:
-        lines = [str(mistake) for mistake in error.mistakes]
-    except (StoreError, project.UnknownName, project.NothingMatched) as error:
-        lines = [str(error)]
+    except Exception as error:
+        told = told_to_users(error)
+        if told is None:
+            raise
+        lines = [told]
     if not passed:
         pytest.fail("\n".join(lines), pytrace=False)
     print("\n".join(lines))

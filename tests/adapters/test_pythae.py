@@ -18,6 +18,7 @@ from pythae.models.nn import BaseEncoder
 
 import vaebench
 from tests.adapters.folders import folder
+from vaebench import project
 from vaebench.adapters.pythae import CONFIG, WEIGHTS, adapt, load
 from vaebench.catalog.catalog import load_catalog
 from vaebench.models.foreign import ForeignModelError
@@ -147,7 +148,7 @@ def test_a_checkpoint_says_what_the_model_said_that_saved_it(name, tmp_path):
 @pytest.mark.parametrize("name", ["VAE", "VAMP", "FactorVAE", "Adversarial_AE"])
 def test_a_folder_is_scored_by_its_name_like_the_model_that_saved_it(name, tmp_path):
     made(name, reconstruction_loss="bce").save(str(tmp_path))
-    found = vaebench.project.evaluate_reference(f"pythae:{tmp_path}", "digits/static-binary", "elbo")
+    found = project.evaluate_reference(f"pythae:{tmp_path}", "digits/static-binary", "elbo")
     assert found["elbo"].status == "done"
     direct = vaebench.evaluate(adapt(made(name, reconstruction_loss="bce")), "digits/static-binary", "elbo")
     assert found["elbo"].value == direct["elbo"].value

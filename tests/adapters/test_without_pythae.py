@@ -42,7 +42,8 @@ def test_a_sound_folder_has_no_mistake(tmp_path):
 def test_a_class_that_is_not_read_is_refused_with_those_that_are(tmp_path, name):
     line = said(folder(tmp_path, name=name))
     assert "is none of the classes that the adapter for pythae reads" in line
-    assert "did you mean" in line or "BetaVAE" in line
+    assert "VAE, BetaVAE, IWAE" in line
+    assert name != "VAEE" or "(did you mean 'VAE'?)" in line
 
 
 def test_a_model_of_another_class_is_refused_in_python_too():
@@ -89,6 +90,34 @@ def test_a_configuration_that_is_no_text_is_told_in_one_line(tmp_path):
 @pytest.mark.parametrize("shape", [[1, 28, 28], "8x8", None, [1, "8", 8]])
 def test_images_of_another_size_are_refused(tmp_path, shape):
     assert "input_dim" in said(folder(tmp_path, input_dim=shape)) or "64 pixels" in said(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("loss", "dataset", "fitting"),
+    [
+        ("bce", "digits/grey", "digits/binary or digits/static-binary or digits/threshold"),
+        ("mse", DIGITS, "digits/grey or digits/dequantised"),
+    ],
+)
+def test_a_view_of_the_other_kind_of_pixels_is_refused_with_those_that_fit(tmp_path, loss, dataset, fitting):
+    line = said(folder(tmp_path, reconstruction_loss=loss), dataset)
+    assert f"reconstruction_loss {loss!r} makes p(x|z)" in line
+    assert line.endswith(f"; score it on {fitting}")
+    assert mistakes(tmp_path, fitting.split(" or ")[0], False) == []
+
+
+@pytest.mark.parametrize("reference", ["pythae", "pythae:"])
+def test_a_library_without_a_folder_is_told_what_to_give(reference):
+    with pytest.raises(UnknownName, match=f"{reference} names no folder: give pythae:FOLDER"):
+        evaluate_reference(reference, DIGITS)
+
+
+def test_a_folder_without_its_library_is_told_who_might_have_saved_it(tmp_path):
+    path = folder(tmp_path / "model")
+    with pytest.raises(UnknownName) as refused:
+        evaluate_reference(str(path), DIGITS)
+    (line,) = str(refused.value).splitlines()
+    assert f"is a folder: give pythae:{path} if that is who saved it" in line
 
 
 def test_every_mistake_of_a_command_is_told_at_once(tmp_path):

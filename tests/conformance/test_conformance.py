@@ -233,6 +233,12 @@ BREAKS: dict[str, tuple[Template, str, dict[str, str], str]] = {
         {"init": "self.idle = nn.Linear(2, 2)"},
         "expected the loss to move encoder.body.idle.weight",
     ),
+    "an objective is a number": (
+        OBJECTIVE,
+        "shapes",
+        {"objective": "3"},
+        "expected a vaebench.objectives.player.Objective; came a int",
+    ),
     "an objective's loss is no scalar": (
         OBJECTIVE,
         "shapes",
@@ -483,11 +489,14 @@ def test_the_report_names_what_holds_what_does_not_and_what_was_not_asked() -> N
         Finding("a.py:3", "likelihood a", "shapes"),
         Finding("a.py:3", "likelihood a", "bins", not_asked="it is no density"),
         Finding("a.py:3", "likelihood a", "normalisation", breach="expected 1; came 2"),
+        Finding("a.py:3", "likelihood a", "draws", not_asked="needs normalisation", waits=True),
+        Finding("a.py:3", "likelihood a", "fleet", not_asked="needs draws", waits=True),
     )
     assert Examined(findings).lines == [
         "likelihood a: holds: shapes",
         "likelihood a: bins: not asked: it is no density",
         "a.py:3: likelihood a: normalisation: expected 1; came 2",
+        "likelihood a: not asked before that is mended: draws, fleet",
         "checks: 1 passed, 1 failed",
     ]
     assert not Examined(findings).passed

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.writing import LIGHT, MARK, load, marked_line, write
+from tests.plugins.writing import LIGHT, MARK, forgotten, load, marked_line, write
+from vaebench import project
 from vaebench.catalog.catalog import load_catalog, packaged_catalog
 from vaebench.plugins.loading import load_plugins
 from vaebench.plugins.plugin import PluginError
@@ -230,6 +231,32 @@ def test_every_mistake_of_a_plugin_is_told_at_once(tmp_path: Path) -> None:
         f'vaebench.variant("v{number}", extends="vae", latent=-{number})\n' for number in (1, 2, 3)
     )
     assert len(refusal(tmp_path, text).splitlines()) == 3
+
+
+def test_a_slip_in_one_declaration_hides_no_mistake_of_another_and_makes_none(tmp_path: Path) -> None:
+    text = (
+        "import vaebench\n\n"
+        '@vaebench.likelihood("first", parameters={"a": 3})\nclass First: pass\n\n'
+        '@vaebench.likelihood("second", views=["gray"])\nclass Second: pass\n\n'
+        'vaebench.variant("third", extends="vae", latent="many")\n'
+        'vaebench.variant("fourth", extends="vae", likelihood="first")\n'
+    )
+    said = refusal(tmp_path, text).splitlines()
+    assert [line.split(": ")[1] for line in said] == ["likelihood 'first'", "likelihood second", "variant third"]
+
+
+def test_what_a_variant_says_of_its_source_is_not_said_of_those_that_extend_it(tmp_path: Path) -> None:
+    text = (
+        "import vaebench\n"
+        'vaebench.variant("mine", extends="vae-gaussian", likelihood="gaussian-shared")\n'
+        'vaebench.variant("cited", extends="vae-gaussian", source="me", stance="practice", departs="a little")\n'
+    )
+    with forgotten():
+        load(tmp_path, text)
+        (mine,), (cited,), (base,) = (project.describe(name) for name in ("mine", "cited", "vae-gaussian"))
+    assert {"source", "mended"} <= set(base)
+    assert not {"source", "departs", "mended"} & set(mine)
+    assert (cited["source"], cited["departs"], "mended" in cited) == ("me", "a little", False)
 
 
 THINGS = {

@@ -32,7 +32,8 @@ def test_the_tutorial_does_what_it_says(
             for command, shown in commands(text):
                 typed.append(command)
                 assert_as_shown(command, shown, monkeypatch, capsys)
-    assert len(typed) == 5
+    assert len(typed) == 8
+    assert "vae-laplace" in Path("board.tex").read_text()
     with Path("runs/my_suite/leaderboard.csv").open() as stream:
         rows = [row["variant"] for row in csv.DictReader(stream)]
     assert sorted(rows) == ["vae-gaussian", "vae-gaussian-shared", "vae-laplace", "vae-mse"]

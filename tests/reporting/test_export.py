@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import re
 import sys
 
 import jsonschema
@@ -19,7 +20,7 @@ from vaebench.reporting.leaderboard import leaderboard_table
 from vaebench.reporting.runs import runs_table
 from vaebench.reporting.tables import write_table
 from vaebench.store.files import StoreError
-from vaebench.suite.loading import load_suite_mapping
+from vaebench.suite.loading import load_suite, load_suite_mapping, shipped
 
 EVIL = "=HYPERLINK('https://example.org')"
 
@@ -124,6 +125,20 @@ def test_latex_is_a_booktabs_table_with_everything_escaped(folder, tmp_path):
 
 def test_greek_letters_and_signs_have_commands_of_latex():
     assert latin("σ(z) ≥ Λ²") == r"$\sigma$(z) $\geq$ $\Lambda$$^2$"
+    assert latin("Σ w̃ ln w, σ̂, x₁ − x₂ → 0") == (r"$\Sigma$ $\tilde{w}$ ln w, $\hat{\sigma}$, x$_1$ $-$ x$_2$ $\to$ 0")
+
+
+def test_no_sign_of_a_shipped_question_is_strange_to_latex():
+    questions = {contrast.question for path in shipped().values() for contrast in load_suite(path).contrasts}
+    assert len(questions) > 100
+    assert [question for question in questions if any(ord(sign) > 255 for sign in latin(question))] == []
+
+
+def test_negative_numbers_of_every_table_have_the_minus_of_mathematics(folder, tmp_path):
+    for name in TABLES:
+        text = export(folder, tmp_path / f"{name}.tex", name).read_text()
+        assert re.search(r"& +\$-\$\d", text), name
+        assert not re.search(r"& +-\d", text), name
 
 
 @pytest.fixture

@@ -241,6 +241,24 @@ def test_stale_cells_shut_the_gate(tmp_path, before, keep_runs):
     ]
 
 
+def test_what_an_evaluator_has_noted_of_stale_values_does_not_tear_their_line_apart(tmp_path, before):
+    def older(planned):
+        record = done(load_suite_mapping(SMALL), planned, fingerprints={**SOURCES, "models": "m0"})
+        noted = [
+            dataclasses.replace(answer, note=f"effective sample size {planned.cell.seed} of 100")
+            if answer.metric in ("bits_per_dim", "elbo")
+            else answer
+            for answer in record.metrics
+        ]
+        return dataclasses.replace(record, metrics=noted)
+
+    found = gate(before, run_of(tmp_path / "now", instead={"vae-mse": older}))
+    assert texts(found.problems) == [
+        "stale cells: digits/grey vae-mse: seeds 0, 1, 2, 3, 4 stale (changed since it was trained: models); "
+        "run the suite again"
+    ]
+
+
 def with_budget(metric, **changes):
     suite = load_suite_mapping(SMALL)
     return dataclasses.replace(suite, budget={**suite.budget, metric: {**suite.budget[metric], **changes}})
@@ -425,6 +443,11 @@ def changed_csv(path: Path, change) -> Path:
     return target
 
 
+def written(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -433,6 +456,9 @@ def changed_csv(path: Path, change) -> Path:
         (["--baseline", "{view}"], "no row of it is in the suite: digits/binary there, digits/grey here"),
         (["--baseline", "{schema}"], "cannot be read as a table of vaebench (no column measure)"),
         (["--baseline", "{empty}"], "changed.csv: has no rows"),
+        (["--baseline", "{words}"], "(line 2, column elbo: 'much' is no number)"),
+        (["--baseline", "{shares}"], "(line 2, column rank: '1.5' is no whole number)"),
+        (["--baseline", "{ragged}"], "cannot be read as a table of vaebench (Error tokenizing data."),
         (
             ["--baseline", "nowhere.csv"],
             "no such baseline; --update (in pytest --vaebench-update) writes the first one",
@@ -452,6 +478,9 @@ def test_wrong_input_is_one_clear_line(tmp_path, kept, call, arguments, message)
         "view": lambda: changed_csv(kept, lambda table: table.assign(view="binary")),
         "schema": lambda: changed_csv(kept, lambda table: table.drop(columns="measure")),
         "empty": lambda: changed_csv(kept, lambda table: table[:0]),
+        "words": lambda: changed_csv(kept, lambda table: table.assign(elbo="much")),
+        "shares": lambda: changed_csv(kept, lambda table: table.assign(rank="1.5")),
+        "ragged": lambda: written(tmp_path / "ragged.csv", "a,b\n1,2\n1,2,3\n"),
         "own": lambda: tmp_path / "now" / "tiny" / "leaderboard.csv",
         "kept": lambda: kept,
     }
@@ -476,12 +505,20 @@ def test_python_users_gate_with_sizes_by_metric(tmp_path, kept):
     assert project.gate(folder, kept, {"*": 0.1, "bits_per_dim": 1.0}).passed
 
 
+WORDS = ("actions/cache/save", "vaebench gate")
+"""Models are kept before the gate may shut."""
+
+
 def test_the_example_workflow_is_yaml_whose_commands_exist():
     text = (Path(__file__).resolve().parents[2] / "docs" / "gates.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     steps = YAML(typ="safe").load(example)["jobs"]["gate"]["steps"]
     commands = [step["run"].split() for step in steps if step.get("run", "").startswith("vaebench ")]
     assert [command[1] for command in commands] == ["run", "gate"]
+    started, kinds = YAML(typ="safe").load(example)["on"], [step.get("uses", step.get("run")) for step in steps]
+    assert started["push"] == {"branches": ["main"]}, "a pull request sees the cache of main and its own, no other's"
+    saved, shut = (next(place for place, kind in enumerate(kinds) if kind.startswith(word)) for word in WORDS)
+    assert saved < shut
     known = typer.main.get_command(cli.app).commands
     for command in commands:
         options = {name for parameter in known[command[1]].params for name in parameter.opts}

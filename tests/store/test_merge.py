@@ -121,6 +121,15 @@ def test_a_cell_trained_twice_is_reported_with_both_values_and_the_other_stands_
     assert (other / "model.safetensors").read_bytes() == f"model of {MORNING if newer else EVENING}".encode()
 
 
+def test_a_cell_trained_twice_with_the_same_numbers_is_said_to_have_them(tmp_path):
+    mine, theirs = folder(tmp_path / "a", record(elbo=-1.0)), folder(tmp_path / "b", record(EVENING, elbo=-1.0))
+    (conflict,) = merge(mine, [theirs]).conflicts
+    assert "trained twice, with the same numbers; kept is that of" in conflict
+    others = folder(tmp_path / "c", record(EVENING, kl=0.5))
+    (conflict,) = merge(folder(tmp_path / "d", record(elbo=-1.0)), [others]).conflicts
+    assert "trained twice; kept is that of" in conflict, "they have answered no question alike"
+
+
 def test_newer_brings_back_what_stood_aside(tmp_path):
     mine, theirs = folder(tmp_path / "a", record(elbo=-1.0)), folder(tmp_path / "b", record(EVENING, elbo=-2.0))
     merge(mine, [theirs])

@@ -120,8 +120,8 @@ def adapt(model: Any, training_images: Tensor | None = None) -> PythaeModel:
 def _wrong_class(name: str) -> str:
     reads = load_catalog().libraries[NAME].reads
     near = nearest(name, reads)
-    hint = f"; did you mean {near!r}?" if near else f"; it reads {enumerated(reads)}"
-    return f"{name} is none of the classes that the adapter for pythae reads{hint}"
+    hint = f" (did you mean {near!r}?)" if near else ""
+    return f"{name or 'no name'} is none of the classes that the adapter for pythae reads, {enumerated(reads)}{hint}"
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,11 @@ class Saved:
     @property
     def model_class(self) -> str:
         return self.config_class.removesuffix("Config").removesuffix("_")
+
+    @property
+    def loss(self) -> str:
+        """`bce` or `mse`, which classes without a choice have."""
+        return str(self.config.get("reconstruction_loss", "mse"))
 
     @property
     def pickled(self) -> list[str]:
@@ -165,7 +170,22 @@ def mistakes(folder: Path, dataset: str, trust: bool) -> list[str]:
         found.append(f"{folder / CONFIG}: input_dim must be a list of sizes, is {shape!r}")
     elif known is not None and math.prod(shape) != known.pixels:
         found.append(f"{folder / CONFIG}: its images are {shape}, those of {known.name} have {known.pixels} pixels")
-    return found
+    return found + _mistakes_of_view(saved, dataset)
+
+
+def _mistakes_of_view(saved: Saved, dataset: str) -> list[str]:
+    """Its p(x|z) is a probability of 0/1 pixels with `bce`, and a density with `mse`; a view has either."""
+    name, _, view = dataset.partition("/")
+    known, views = load_catalog().datasets.get(name), load_catalog().views
+    if known is None or view not in known.views:
+        return []  # which is told as a mistake in the question
+    wanted = "counting" if saved.loss == "bce" else "density"
+    if views[view].measure == wanted:
+        return []
+    fitting = [f"{name}/{other}" for other in known.views if views[other].measure == wanted]
+    where = f"score it on {' or '.join(fitting)}" if fitting else f"{name} has no view for it"
+    what = "a probability of 0/1 pixels" if saved.loss == "bce" else "a density of grey pixels"
+    return [f"{saved.folder / CONFIG}: reconstruction_loss {saved.loss!r} makes p(x|z) {what}; {where}"]
 
 
 def _saved(folder: Path) -> Saved:

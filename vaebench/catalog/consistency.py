@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from vaebench.catalog.library import OURS
-from vaebench.catalog.names import nearest
+from vaebench.catalog.names import enumerated, nearest
 from vaebench.catalog.parameters import shown
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 BETTER = ("higher", "lower", "one", "none")
 STANCES = ("theory", "practice", "baseline")
 MEASURES = ("counting", "density", "levels")
+MOST_NAMES = 20
+"""That a message lists."""
 GROUPS = ("likelihoods", "codes", "samples", "claims", "cost")
 """Of metrics, in the order in which a report shows them."""
 VARIANT_KEYS = (
@@ -234,4 +236,4 @@ def _unknown(where: str, names: Iterable[str], valid: Iterable[str]) -> Iterator
         if name not in valid:
             near = nearest(str(name), valid)
             hint = f" (did you mean {near!r}?)" if near else ""
-            yield f"{where} {name!r} is not one of {', '.join(valid) or 'none'}{hint}"
+            yield f"{where} {name!r} is not one of {enumerated(valid, MOST_NAMES)}{hint}"

@@ -99,7 +99,7 @@ def examined(declaration: Declaration) -> Iterator[Finding]:
         breach, why = ("", f"needs {', '.join(missing)}") if missing else _asked(check, declaration)
         if breach or missing:
             failed[check.name] = None
-        yield Finding(where, thing, check.name, breach, why)
+        yield Finding(where, thing, check.name, breach, why, waits=bool(missing))
 
 
 def _asked(check: Check, declaration: Declaration) -> tuple[str, str]:

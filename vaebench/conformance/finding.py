@@ -29,6 +29,8 @@ class Finding:
     """What was expected and what came; empty where the promise is kept."""
     not_asked: str = ""
     """Why the question was not put; empty where it was."""
+    waits: bool = False
+    """Whether it builds on a promise that is not kept."""
 
     @property
     def passed(self) -> bool:
@@ -47,7 +49,8 @@ class Examined:
 
     @property
     def lines(self) -> list[str]:
-        """For each thing a line of what holds, one for each question not put, one for each breach, and the sum."""
+        """For each thing a line of what holds, one for each question that makes no sense, one for each breach, one of
+        what could not be asked for them; and the sum."""
         counts = Counter("failed" if found.breach else "passed" for found in self.findings if not found.not_asked)
         told = ", ".join(f"{counts[word]} {word}" for word in ("passed", "failed") if counts[word])
         return [*self._of_things(), f"checks: {told or 'none'}"]
@@ -58,5 +61,9 @@ class Examined:
             kept = [finding.check for finding in mine if finding.passed]
             if kept:
                 yield f"{thing}: holds: {', '.join(kept)}"
-            yield from (f"{thing}: {found.check}: not asked: {found.not_asked}" for found in mine if found.not_asked)
+            senseless = [found for found in mine if found.not_asked and not found.waits]
+            yield from (f"{thing}: {found.check}: not asked: {found.not_asked}" for found in senseless)
             yield from (f"{found.place}: {thing}: {found.check}: {found.breach}" for found in mine if found.breach)
+            waiting = [found.check for found in mine if found.waits]
+            if waiting:
+                yield f"{thing}: not asked before that is mended: {', '.join(waiting)}"

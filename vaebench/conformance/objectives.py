@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from vaebench.catalog.implementation import implementation
 from vaebench.conformance.answers import HOST_LOOKS
 from vaebench.conformance.finding import Breach, NotAsked
 from vaebench.conformance.steps import Step, owned
@@ -12,9 +13,11 @@ from vaebench.objectives.player import Objective
 
 def shapes(trial: Trial) -> None:
     """Players with names of their own, the model's last; losses and terms that are scalars and finite."""
+    make = implementation(trial.part.implementation)
+    returned = make(trial.model(), trial.choices, trial.source.dataset.shape, len(trial.x))
+    if not isinstance(returned, Objective):
+        raise Breach("a vaebench.objectives.player.Objective", f"a {type(returned).__name__}")
     system, objective = trial.system()
-    if not isinstance(objective, Objective):
-        raise Breach("an vaebench.objectives.player.Objective", type(objective).__name__)
     names = [player.name for player in objective.players]
     if not names or names[-1] != "model" or len(set(names)) < len(names):
         raise Breach("players with different names, the last one called model", ", ".join(names) or "no player")

@@ -34,6 +34,10 @@ RESERVED = {
 """Kind → names that a parameter cannot have, because something else has them where it is given."""
 
 
+OWN_WORDS = ("source", "departs", "mended")
+"""What a variant says of itself, and not of those that extend it."""
+
+
 class Owner(NamedTuple):
     """Who brought a thing, in words, and where."""
 
@@ -51,8 +55,11 @@ class _Joining:
     mistakes: list[str] = field(default_factory=list)
     places: dict[str, Declaration] = field(default_factory=dict)
     """How a contradiction begins → what it is about."""
+    refused: set[str] = field(default_factory=set)
+    """Names of what did not join: that others name it is no mistake of theirs."""
 
     def refuse(self, declaration: Declaration, what: str) -> None:
+        self.refused.add(str(declaration.name))
         self.mistakes.append(f"{near_path(declaration.file)}:{declaration.line}: {what}")
 
 
@@ -62,8 +69,7 @@ def joined(packaged: Catalog, plugins: Iterable[Plugin]) -> Catalog:
     for plugin in plugins:
         for declaration in plugin.declarations:
             _add(declaration, plugin, joining)
-    if not joining.mistakes:
-        _find_contradictions(joining)
+    _find_contradictions(joining)
     if joining.mistakes:
         raise PluginError("\n".join(dict.fromkeys(joining.mistakes)))
     return joining.catalog
@@ -143,10 +149,11 @@ def _with(catalog: Catalog, declaration: Declaration) -> Catalog:
 
 
 def _completed_variant(name: str, content: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
-    """Title and stance are said by the variant, else by what it extends."""
+    """The stance is said by the variant, else by what it extends; what that says of its own source is not said of
+    others."""
     base = catalog.variants.get(content.get("extends", ""))
     inherited = {"stance": base.mapping.get("stance")} if base and base.mapping.get("stance") else {}
-    return {**inherited, "title": name, **content}
+    return {**inherited, "title": name, **dict.fromkeys(OWN_WORDS, ""), **content}
 
 
 def _plain(value: Any) -> Any:
@@ -259,7 +266,10 @@ def _mistake_of_form(declaration: Declaration) -> str | None:
 
 def _find_contradictions(joining: _Joining) -> None:
     """What the catalog's own check finds, at the declaration that it is about."""
+    refused = [repr(name) for name in joining.refused]
     for line in contradictions(joining.catalog):
+        if any(name in line for name in refused):
+            continue
         owner = next((owner for owner in joining.places if line.startswith((f"{owner}:", f"{owner} "))), None)
         if owner is None:
             joining.mistakes.append(line)

@@ -3,15 +3,15 @@
 import importlib.util
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tabulate import tabulate
 
 from vaebench.reporting.dictionary import TABLES, Table, read
-from vaebench.reporting.leaderboard import Leaderboard
+from vaebench.reporting.leaderboard import Leaderboard, latex_table
 from vaebench.reporting.tables import write_table
 from vaebench.reporting.text import ABSENT, escape_markdown, markdown_table, number
 from vaebench.store.files import StoreError, replacing, write_text
@@ -25,10 +25,12 @@ Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega neq leq geq infty cdot times
 """
 SIGNS = {
     **dict(zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ≠≤≥∞·×", (f"\\{name}" for name in COMMANDS.split()), strict=True)),
-    "²": "^2",
-    "³": "^3",
+    **{sign: f"_{digit}" for digit, sign in enumerate("₀₁₂₃₄₅₆₇₈₉")},
+    **{"²": "^2", "³": "^3", "⁻": "^-", "−": "-", "→": "\\to", "…": "\\dots", "‖": "\\|", "∇": "\\nabla", "½": "1/2"},
 }
 """Sign → what it is in LaTeX's mathematics."""
+ACCENTS = {"\u0302": "hat", "\u0303": "tilde", "\u0304": "bar"}
+"""Mark that follows its letter → LaTeX's command."""
 
 
 def export(folder: SuiteFolder, to: Path, name: str = "leaderboard") -> Path:
@@ -97,8 +99,7 @@ def _latex(found: pd.DataFrame, table: Table, to: Path) -> None:
     else:
         columns, rows, right = _readable(found, table)
         align = ["right" if place in right else "left" for place in range(len(columns))]
-        text = tabulate(rows, headers=columns, tablefmt="latex_booktabs", colalign=align, disable_numparse=True)
-        text = text.replace(ABSENT, "--")
+        text = latex_table(columns, rows, align)
     write_text(
         to, f"% {table.file} of vaebench, version {table.version}; needs \\usepackage{{booktabs}}\n{latin(text)}\n"
     )
@@ -106,7 +107,12 @@ def _latex(found: pd.DataFrame, table: Table, to: Path) -> None:
 
 def latin(text: str) -> str:
     r"""Greek letters and signs as LaTeX's own commands, so that any engine sets them: σ becomes $\sigma$."""
-    return "".join(f"${SIGNS[sign]}$" if sign in SIGNS else sign for sign in text)
+    accented = re.sub(
+        f"(\\w)([{''.join(ACCENTS)}])",
+        lambda found: f"$\\{ACCENTS[found[2]]}{{{SIGNS.get(found[1], found[1])}}}$",
+        text,
+    )
+    return "".join(f"${SIGNS[sign]}$" if sign in SIGNS else sign for sign in accented)
 
 
 def _readable(found: pd.DataFrame, table: Table) -> tuple[list[str], list[list[str]], tuple[int, ...]]:

@@ -16,7 +16,7 @@ from vaebench.catalog.catalog import MetricPart, load_catalog
 from vaebench.reporting import statistics
 from vaebench.reporting.compare import Key, Side, compare_means
 from vaebench.reporting.published import judged as judged_expectations
-from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey
+from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey, stale_reason
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import absent, counted, half_width, number, to_the_place_of
 from vaebench.store.files import StoreError
@@ -333,7 +333,7 @@ class _Pair:
         found: dict[tuple[RowKey, str], set[int]] = {}
         for (row, metric, seed), (status, why) in self.absences.items():
             if status == STALE and row in known and metric in self.columns:
-                found.setdefault((row, why), set()).add(seed)
+                found.setdefault((row, stale_reason(why)), set()).add(seed)
         for (row, why), seeds in found.items():
             text = f"{_place(known[row])}: {_seeds(sorted(seeds))} stale ({why}); run the suite again"
             yield Finding(STALE_CELLS, text)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from tabulate import tabulate
@@ -15,12 +15,15 @@ from vaebench.catalog.catalog import load_catalog
 from vaebench.reporting import dictionary, statistics
 from vaebench.reporting.ranking import groups, scores
 from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey, values_by_seed, wanted_columns
-from vaebench.reporting.sections import shown
+from vaebench.reporting.sections import RANKING, Section, shown
 from vaebench.reporting.tables import each_row, write_table
 from vaebench.reporting.text import ABSENT, code_cell, markdown_table
 from vaebench.store.folders import SuiteFolder
 from vaebench.suite.comparability import given, measure_of
 from vaebench.suite.suite import Suite
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TEXT = ("suite", "dataset", "view", "measure", "given", "variant", "stance")
 WHOLE = ("rank", "group", "seeds", "failed")
@@ -103,6 +106,32 @@ class Leaderboard:
         first = (rows["rank"] == 1).fillna(False) | (rows["group"] == 1).fillna(False)
         return Leaderboard(rows[first.astype(bool)].reset_index(drop=True))
 
+    def plot(self, metric: str) -> "Axes":
+        """The rows' means of a metric with their 95 % intervals, in the order of the rows; of one ranking only.
+
+        `axes.figure` is the picture that it stands in: `axes.figure.savefig("board.svg")`.
+        """
+        from vaebench.reporting.figures import intervals
+
+        if metric not in self.metrics:
+            raise self._unknown("metric", metric, self.metrics)
+        rankings = self.table[list(RANKING)].drop_duplicates()
+        if len(rankings) != 1:
+            raise ValueError(f"a plot shows one ranking, and here are {len(rankings)}; filter(dataset=…, view=…) first")
+        rows = [row for row in self.table.to_dict("records") if not pd.isna(row[metric])]
+        if not rows:
+            raise ValueError(f"no row here has a number for {metric}")
+        dataset, view, measure, given_label = rankings.iloc[0]
+        alone = tuple({**{str(name): cell for name, cell in row.items()}, "group": pd.NA} for row in rows)
+        ranking = Section(dataset, view, measure, given_label, metric, alone)
+        return intervals.draw(intervals.means(ranking, metric), f"{metric} on {ranking.title}").axes[0]
+
+    def _repr_html_(self) -> str:
+        columns, rows = self._readable()
+        align = ["right" if name in self.metrics or name in WHOLE else "left" for name in columns]
+        table = tabulate(rows, columns, "html", colalign=align if rows else None, disable_numparse=True)
+        return f'<div style="overflow-x: auto">{table}</div>'
+
     def to_markdown(self) -> str:
         """A pipe table with `mean ± half-width` for each metric; empty columns are left out."""
         columns, rows = self._readable()
@@ -117,9 +146,7 @@ class Leaderboard:
         """A `tabular` of the same cells, for the package booktabs; what LaTeX would take for a command is escaped."""
         columns, rows = self._readable()
         align = ["right" if name in self.metrics or name in WHOLE else "left" for name in columns]
-        table = tabulate(rows, headers=columns, tablefmt="latex_booktabs", colalign=align, disable_numparse=True)
-        signed = re.sub(r"(?<![\w-])-(?=\d)", "$-$", table)
-        return signed.replace("±", r"$\pm$").replace(ABSENT, "--")
+        return latex_table(columns, rows, align)
 
     def _readable(self) -> tuple[list[str], list[list[str]]]:
         kept = [name for name in (*TEXT[1:], *WHOLE) if (self.table[name].notna() & (self.table[name] != "")).any()]
@@ -140,6 +167,13 @@ class Leaderboard:
         near = get_close_matches(name, list(valid), n=1)
         suggestion = f" (did you mean {near[0]!r}?)" if near else ""
         return KeyError(f"this leaderboard has no {kind} {name!r}{suggestion}")
+
+
+def latex_table(columns: list[str], rows: list[list[str]], align: list[str]) -> str:
+    """A `tabular` for booktabs: cells escaped, the signs of numbers those of mathematics."""
+    table = tabulate(rows, headers=columns, tablefmt="latex_booktabs", colalign=align, disable_numparse=True)
+    signed = re.sub(r"(?<![\w-])-(?=\d)", "$-$", table)
+    return signed.replace("±", r"$\pm$").replace(ABSENT, "--")
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ COLUMNS = (
     "note",
 )
 DONE, STALE, FAILED, MISSING, NOT_APPLICABLE = "done", "stale", "failed", "missing", "n/a"
+THEN = "; "
+"""Between why a value is stale and what its evaluator has noted of it."""
 
 RowKey = tuple[str, str, str]
 """Data set, view, variant: one row of a leaderboard."""
@@ -120,6 +122,11 @@ def values_by_seed(
     return found
 
 
+def stale_reason(note: str) -> str:
+    """Why a stale value is stale, without what its evaluator has noted."""
+    return note.partition(THEN)[0]
+
+
 def at_cap(run: Any) -> bool:
     """Whether a run's value shows the limit of its evaluator."""
     return run.status in (DONE, STALE) and AT_CAP in run.note
@@ -155,7 +162,7 @@ class _State:
         stderr = math.nan if given.stderr is None else given.stderr
         stale = self._stale_text(given)
         if stale:
-            return Answer(STALE, "; ".join(filter(None, (stale, given.note))), given.value, stderr)
+            return Answer(STALE, THEN.join(filter(None, (stale, given.note))), given.value, stderr)
         return Answer(DONE, given.note, given.value, stderr)
 
     def _stale_text(self, given: MetricValue) -> str:

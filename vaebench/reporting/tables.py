@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from vaebench.reporting.text import one_line
 from vaebench.store.files import StoreError, write_text
 
 
@@ -28,10 +29,10 @@ def read_table(
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")
         return pd.DataFrame(
-            {name: column if name in text else _numbers(column, name in whole) for name, column in cells.items()}
+            {str(name): column if name in text else _numbers(column, name in whole) for name, column in cells.items()}
         )
     except (OSError, ValueError, OverflowError) as error:
-        raise StoreError(f"{path}: cannot be read as a table of vaebench ({error})") from error
+        raise StoreError(f"{path}: cannot be read as a table of vaebench ({one_line(str(error))})") from error
 
 
 def each_row(table: pd.DataFrame) -> Iterator[Any]:
@@ -40,13 +41,20 @@ def each_row(table: pd.DataFrame) -> Iterator[Any]:
 
 
 def _numbers(cells: pd.Series, whole: bool) -> pd.Series:
-    if whole:
-        return pd.Series([int(cell) if cell else pd.NA for cell in cells], dtype="Int64")
-    return pd.Series([_finite(cell) if cell else float("nan") for cell in cells], dtype="float64")
+    """Empty cells are no numbers; ValueError names the column and line of one that should be."""
+    read, empty, kind = (int, pd.NA, "Int64") if whole else (_finite, math.nan, "float64")
+    found: list[Any] = []
+    for place, cell in enumerate(cells):
+        try:
+            found.append(read(cell) if cell else empty)
+        except ValueError:
+            what = "whole number" if whole else "number"
+            raise ValueError(f"line {place + 2}, column {cells.name}: {cell!r} is no {what}") from None
+    return pd.Series(found, dtype=kind)
 
 
 def _finite(cell: str) -> float:
     number = float(cell)
     if not math.isfinite(number):
-        raise ValueError(f"{cell} is no number")
+        raise ValueError
     return number

@@ -145,7 +145,7 @@ def _other_answers(mine: Version, theirs: Version, newer: bool) -> Iterator[str]
 
 
 def _both_values(own: Version, other: Version) -> str:
-    """` (elbo -27.25 and -27.31)`: the kept number first."""
+    """` (elbo -27.25 and -27.31)`, the kept number first; `, with the same numbers` where none differs."""
     there = other.answers
     pairs = [
         (first, second)
@@ -156,6 +156,8 @@ def _both_values(own: Version, other: Version) -> str:
     ]
     told = [f"{first.metric} {_number(first)} and {_number(second)}" for first, second in pairs[:VALUES_SHOWN]]
     more = [f"{len(pairs) - len(told)} more"] if len(pairs) > len(told) else []
+    if not told and set(own.answers) & set(there):
+        return ", with the same numbers"
     return f" ({', '.join([*told, *more])})" if told else ""
 
 

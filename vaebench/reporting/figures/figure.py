@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Picture
 
 Section = Literal["overview", "contrast", "variant"]
@@ -37,6 +38,10 @@ class Figure:
     @property
     def is_image_grid(self) -> bool:
         return isinstance(self.data, dict)
+
+    def axes(self) -> "list[Axes]":
+        """Draw it; `axes[0].figure` is the whole picture. A grid of images has none: there, `draw()` is the picture."""
+        return list(self.draw().axes)
 
 
 @dataclass(frozen=True)

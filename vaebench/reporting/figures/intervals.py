@@ -1,7 +1,9 @@
 """Interval plots: the mean of every variant of a ranking with its 95 % interval, and each seed as a point."""
 
 import functools
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -24,24 +26,35 @@ ROW, EXTRA = 0.25, 0.13
 
 def table(section: Section, values: dict[RowKey, dict[str, dict[int, float]]], metric: str) -> pd.DataFrame:
     """A row for each seed of each variant that has a number, best first, with the mean and interval of its variant."""
-    rows: list[dict[str, Any]] = []
-    for row in section.rows:
-        seeds = values.get((section.dataset, section.view, row["variant"]), {}).get(metric, {})
-        rows += [
-            {
-                "variant": row["variant"],
-                "stance": row["stance"],
-                "rank": row["rank"],
-                "group": row["group"],
-                "metric": metric,
-                "mean": row[metric],
-                "low": row[f"{metric}_low"],
-                "high": row[f"{metric}_high"],
-                "seed": seed,
-                "value": value,
-            }
-            for seed, value in sorted(seeds.items())
-        ]
+    of_variants = {
+        row["variant"]: values.get((section.dataset, section.view, row["variant"]), {}) for row in section.rows
+    }
+    return _rows(section, metric, lambda variant: sorted(of_variants[variant].get(metric, {}).items()))
+
+
+def means(section: Section, metric: str) -> pd.DataFrame:
+    """The same of a leaderboard alone, which knows no seeds: a row for each variant."""
+    return _rows(section, metric, lambda variant: [(-1, math.nan)])
+
+
+def _rows(section: Section, metric: str, seeds: Callable[[str], list[tuple[int, float]]]) -> pd.DataFrame:
+    """`seeds`: variant → seeds with their values."""
+    rows = [
+        {
+            "variant": row["variant"],
+            "stance": row["stance"],
+            "rank": row["rank"],
+            "group": row["group"],
+            "metric": metric,
+            "mean": row[metric],
+            "low": row[f"{metric}_low"],
+            "high": row[f"{metric}_high"],
+            "seed": seed,
+            "value": value,
+        }
+        for row in section.rows
+        for seed, value in seeds(row["variant"])
+    ]
     columns = ["variant", "stance", "rank", "group", "metric", "mean", "low", "high", "seed", "value"]
     return pd.DataFrame(rows, columns=columns).astype({"rank": "Int64", "group": "Int64"})
 
