@@ -237,7 +237,7 @@ BREAKS: dict[str, tuple[Template, str, dict[str, str], str]] = {
         OBJECTIVE,
         "shapes",
         {"objective": "3"},
-        "expected a vaebench.objectives.player.Objective; came a int",
+        "expected a vaebench.objectives.player.Objective; came int",
     ),
     "an objective's loss is no scalar": (
         OBJECTIVE,

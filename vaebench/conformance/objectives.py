@@ -16,7 +16,7 @@ def shapes(trial: Trial) -> None:
     make = implementation(trial.part.implementation)
     returned = make(trial.model(), trial.choices, trial.source.dataset.shape, len(trial.x))
     if not isinstance(returned, Objective):
-        raise Breach("a vaebench.objectives.player.Objective", f"a {type(returned).__name__}")
+        raise Breach("a vaebench.objectives.player.Objective", type(returned).__name__)
     system, objective = trial.system()
     names = [player.name for player in objective.players]
     if not names or names[-1] != "model" or len(set(names)) < len(names):
