@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.calling import Call, caller
 from tests.engines.tiny import perform_with
 from vaebench import cli, project
 
@@ -46,30 +46,12 @@ contrasts:
 """
 
 
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Said]
-
-
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Runs a command in an empty folder that holds `tiny.yaml`."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(SUITE)
-
-    def run(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["vaebench", *arguments])
-        with pytest.raises(SystemExit) as ending:
-            cli.main()
-        captured = capsys.readouterr()
-        return Said(int(ending.value.code or 0), captured.out, captured.err)
-
-    return run
+    return caller(monkeypatch, capsys)
 
 
 @pytest.fixture

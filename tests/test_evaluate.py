@@ -4,8 +4,6 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +14,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal, Uniform
 
 import vaebench
-from vaebench import cli
+from tests.calling import Call, caller
 from vaebench.metrics.contract import ContractError
 from vaebench.project import Settings, UnknownName
 from vaebench.store.folders import ResultsFolder
@@ -71,16 +69,6 @@ ready = Coins()
 """
 
 
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Said]
-
-
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Runs `vaebench evaluate` in a folder that holds `coins.py`."""
@@ -88,15 +76,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "coins", raising=False)
     (tmp_path / "coins.py").write_text(COINS)
-
-    def run(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["vaebench", "evaluate", *arguments])
-        with pytest.raises(SystemExit) as ending:
-            cli.main()
-        captured = capsys.readouterr()
-        return Said(int(ending.value.code or 0), captured.out, captured.err)
-
-    return run
+    return caller(monkeypatch, capsys, "evaluate")
 
 
 def test_a_foreign_model_gets_its_exact_numbers():

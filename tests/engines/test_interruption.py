@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,23 +16,6 @@ from vaebench.store.folders import ResultsFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., subprocess.Popen]
-
-
-@pytest.fixture
-def start(results: ResultsFolder) -> Iterator[Start]:
-    """Starts drivers, and ends those that are left over."""
-    started: list[subprocess.Popen] = []
-
-    def start_driver(performance: str, *arguments: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "tests.engines.driving", str(results.path), performance, *arguments]
-        driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        started.append(driver)
-        return driver
-
-    yield start_driver
-    for driver in started:
-        driver.kill()
-        driver.communicate()
 
 
 def test_a_killed_driver_leaves_no_orphan(start: Start, results: ResultsFolder) -> None:

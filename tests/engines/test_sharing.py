@@ -1,12 +1,10 @@
 """Several drivers on one results folder: each cell is made once, by one that lives."""
 
 import subprocess
-import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +19,6 @@ from vaebench.store.leases import Leases, Owner
 from vaebench.suite.expansion import expand
 from vaebench.suite.loading import load_suite_mapping
 
-ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., subprocess.Popen]
 
 SUITE = """
@@ -39,23 +36,12 @@ rank_by: {binary: elbo}
 
 
 @pytest.fixture
-def start(results: ResultsFolder) -> Iterator[Start]:
-    """Starts drivers, and ends those that are left over."""
-    started: list[subprocess.Popen] = []
+def run(start: Start, results: ResultsFolder) -> Start:
+    """Starts `vaebench run` on the suite."""
     file = results.path.parent / "tiny.yaml"
     file.write_text(SUITE)
-
-    def start_driver(performance: str, *options: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "tests.engines.driving", str(results.path), performance]
-        command += ["run", str(file), "--workers", "1", *options]
-        driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        started.append(driver)
-        return driver
-
-    yield start_driver
-    for driver in started:
-        driver.kill()
-        driver.communicate()
+    first = ("run", str(file), "--workers", "1")
+    return lambda performance, *options: start(performance, *first, *options, stderr=subprocess.STDOUT)
 
 
 def trainings(results: ResultsFolder) -> Counter[str]:
@@ -64,11 +50,11 @@ def trainings(results: ResultsFolder) -> Counter[str]:
 
 @pytest.mark.parametrize("options", [(), ("--force",)])
 def test_drivers_that_are_started_at_once_train_each_cell_once_and_both_end_complete(
-    options: tuple[str, ...], start: Start, results: ResultsFolder
+    options: tuple[str, ...], run: Start, results: ResultsFolder
 ) -> None:
     if options:
         run_tiny(results)
-    drivers = [start("noted", *options) for _ in range(3)]
+    drivers = [run("noted", *options) for _ in range(3)]
     outputs = [driver.communicate(timeout=120)[0] for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0, 0, 0], outputs
     cells = [planned.cell.id for planned in expand(tiny()).planned]
@@ -81,10 +67,10 @@ def test_drivers_that_are_started_at_once_train_each_cell_once_and_both_end_comp
     assert not [path for path in (results.path / ".leases").rglob("*") if path.is_file()]
 
 
-def test_a_driver_that_waits_goes_on_where_another_was_killed(start: Start, results: ResultsFolder) -> None:
-    first = start("patient")
+def test_a_driver_that_waits_goes_on_where_another_was_killed(run: Start, results: ResultsFolder) -> None:
+    first = run("patient")
     wait_until(lambda: said_pids(results), 60)
-    second = start("noted", "--timeout", "600")
+    second = run("noted", "--timeout", "600")
     lines = iter(second.stdout.readline, "")
     told = next(line for line in lines if "is at it" in line)
     assert f"process {first.pid} on " in told

@@ -4,14 +4,13 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.plugins.writing import LAPLACE, LIGHT, forgotten, write
-from vaebench import cli, project
+from tests.calling import Call, caller
+from tests.plugins.writing import LAPLACE, LIGHT, write
+from vaebench import project
 from vaebench.suite import json_schema
 
 SUITE = """\
@@ -36,16 +35,6 @@ def ink(subject, protocol):
 DANGER = "from pathlib import Path\nPath('touched').write_text('')\n"
 
 
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Said]
-
-
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Runs a command in a folder that holds laplace.py, ink.py and mine.yaml."""
@@ -53,15 +42,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     write(tmp_path, LAPLACE, "laplace.py")
     write(tmp_path, INK, "ink.py")
     write(tmp_path, SUITE, "mine.yaml")
-
-    def run(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["vaebench", *arguments])
-        with forgotten(), pytest.raises(SystemExit) as ending:
-            cli.main()
-        captured = capsys.readouterr()
-        return Said(int(ending.value.code or 0), captured.out, captured.err)
-
-    return run
+    return caller(monkeypatch, capsys)
 
 
 BOTH = ("--plugin", "laplace.py", "--plugin", "ink.py")
