@@ -49,6 +49,14 @@ class Place(StrEnum):
 Compiled = Annotated[
     Compile, typer.Option("--compile", help="Compile the training steps; auto: where the plan says that it pays.")
 ]
+Engine = Annotated[Place, typer.Option("--engine", help="Where the fleets run.")]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Of a running Ray cluster, or auto; else one on this machine.")
+]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option("--slurm", metavar="NAME=VALUE,…", help="For submitit, such as partition=gpu,time=60 (minutes)."),
+]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Run with seeds 0 … N−1 in place of the suite's.")]
 Profile = Annotated[
     str | None, typer.Option("--profile", metavar="NAME", help="One of the suite's profiles, such as cpu or gpu.")
@@ -113,14 +121,9 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take up failed cells again.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Train everything again.")] = False,
     keep_stale: Annotated[bool, typer.Option("--keep-stale", help="Reuse what older sources made, marked.")] = False,
-    engine: Annotated[Place, typer.Option("--engine", help="Where the fleets run.")] = Place.LOCAL,
-    address: Annotated[
-        str | None, typer.Option("--address", help="Of a running Ray cluster, or auto; else one on this machine.")
-    ] = None,
-    slurm: Annotated[
-        list[str] | None,
-        typer.Option("--slurm", metavar="NAME=VALUE,…", help="For submitit, such as partition=gpu,time=60 (minutes)."),
-    ] = None,
+    engine: Engine = Place.LOCAL,
+    address: Address = None,
+    slurm: Slurm = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave when everything is submitted to Slurm.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="In this process, with tracebacks.")] = False,
     plugin: Plugins = None,
@@ -452,15 +455,28 @@ def rerun(
     results: Annotated[
         Path, typer.Option("--results", help="Folder for the new results.", autocompletion=offers.files)
     ] = Path("reruns"),
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …; auto: that of then.")] = "auto",
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Fleets at a time.")] = None,
     data_root: DataRoot = None,
+    engine: Engine = Place.LOCAL,
+    address: Address = None,
+    slurm: Slurm = None,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a suite again as it was, and say of each number whether it is the same; exit code 4 if one is not."""
     from vaebench import cli_view, project
 
-    settings = project.Settings(results=results, workers=workers, data_root=data_root, plugins=plugin or ())
+    settings = project.Settings(
+        results=results,
+        device=device,
+        workers=workers,
+        data_root=data_root,
+        engine=engine.value,
+        address=address,
+        slurm=project.parsed_slurm(slurm or []),
+        plugins=plugin or (),
+    )
     progress = cli_view.console(sys.stderr) if as_json else cli_view.console()
     found = project.rerun(lock, settings, cli_view.view_for(progress))
     if as_json:

@@ -272,8 +272,8 @@ def parsed_slurm(texts: Iterable[str]) -> dict[str, str | int]:
 
 
 def rerun(path: Path, settings: Settings, view: View | None = None) -> "Rerun":
-    """Run the suite of a lock file again, in another results folder, on the device and the path of then, and hold every
-    number against the one in the runs.csv beside the lock."""
+    """Run the suite of a lock file again, in another results folder, on the path of then, and hold every number against
+    the one in the runs.csv beside the lock. The device `auto` is that of then."""
     from vaebench.reporting.rerun import Rerun, differences, repeated
     from vaebench.reporting.runs import read_runs
 
@@ -289,7 +289,8 @@ def rerun(path: Path, settings: Settings, view: View | None = None) -> "Rerun":
     if results.suite(lock.suite.name).path.resolve() == kept.path.resolve():
         raise StoreError(f"{settings.results}: holds these very results; name another folder with --results")
     before = read_runs(kept.runs)
-    made = run(lock.suite, replace(settings, device=lock.device, compiled=lock.compiled), view)
+    device = lock.device if settings.device == "auto" else settings.device
+    made = run(lock.suite, replace(settings, device=device, compiled=lock.compiled), view)
     if made.outcome.interrupted:
         raise KeyboardInterrupt
     now = read_lock(made.folder.lock)

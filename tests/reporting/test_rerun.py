@@ -131,6 +131,22 @@ def test_a_suite_that_is_run_again_on_this_machine_finds_the_same_numbers(run_on
     assert json.loads(other.stdout)["counts"] == {IDENTICAL: 5, WITHIN_ERROR: 0, DIFFERENT: 1, GONE: 0}
 
 
+def test_another_device_may_be_asked_for_and_else_it_is_that_of_then(run_once, tmp_path):
+    """The lock comes from a machine with eight GPUs."""
+    sent = tmp_path / "sent"
+    shutil.copytree(run_once, sent)
+    content = json.loads((sent / "suite.lock.json").read_text())
+    del content["schema"], content["checksum"]
+    write_json(sent / "suite.lock.json", {**content, "device": "cuda:7"})
+    refused = command("rerun", sent, "--results", tmp_path / "new")
+    assert refused.returncode == 2
+    assert "cuda:7" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    again = command("rerun", sent, "--results", tmp_path / "new", "--device", "cpu")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "device: cuda:7 then, cpu now" in again.stdout
+
+
 def test_wrong_input_is_told_in_a_line(run_once, tmp_path):
     lonely = tmp_path / "lonely"
     lonely.mkdir()
@@ -142,6 +158,8 @@ def test_wrong_input_is_told_in_a_line(run_once, tmp_path):
         ((tmp_path / "nothing.json",), "no lock file"),
         ((lonely,), "runs.csv: missing, and with it the numbers to compare with"),
         ((broken,), "written by another version of vaebench"),
+        ((run_once, "--detach"), "No such option"),
+        ((run_once, "--address", "auto"), "--address is for --engine ray, and this is --engine local"),
         ((run_once, "--results", Path(run_once).parent), "holds these very results; name another folder"),
     ):
         refused = command("rerun", *words)
