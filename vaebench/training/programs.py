@@ -4,7 +4,8 @@ Tracing (torch's `make_fx`) runs the plain function once on tensors without cont
 called. What a loss does with Python (distributions, the bookkeeping of autograd) is then paid once and not at every
 step; the kernels and their order, and so the numbers, are the same, bit for bit. Compiling (torch's inductor) fuses
 the kernels of a trace: rounding then differs from the plain program's as it does between devices. What was compiled is
-kept in the user's cache for later fleets and processes.
+kept in the user's cache for later fleets and processes. On a GPU either is recorded (vaebench.training.capture), which
+changes no number.
 """
 
 import os
@@ -21,6 +22,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from vaebench.objectives.player import Batches, Named, Player, System, Terms
 from vaebench.store.failures import is_out_of_memory
 from vaebench.store.here import missing_compiler, user_cache
+from vaebench.training.capture import Captured, Recorder
 
 Outcome = tuple[Named, tuple[Tensor, Terms]]
 """Gradients by the owned parameters, (loss, terms)."""
@@ -65,13 +67,21 @@ def pure_gradient(system: System, player: Player) -> Gradient:
 
 
 class Program:
-    """A pure gradient that is traced, and compiled if so wished, when it is first called."""
+    """A pure gradient that is traced, and compiled and recorded if so wished, when it is first called."""
 
-    def __init__(self, function: Gradient, compiled: bool = False, half_products: bool = False) -> None:
+    def __init__(
+        self,
+        function: Gradient,
+        compiled: bool = False,
+        half_products: bool = False,
+        record: Recorder | None = None,
+    ) -> None:
         self.function = function
         self.compiled = compiled
         self.half_products = half_products
         """Whether matrix products are taken in bfloat16."""
+        self.record = record
+        """What records it, for calls with the same parameters and buffers only; None: nothing does."""
         self.seconds = 0.0
         """What tracing and compiling took, the first call included."""
         self._made: Callable[..., Outcome] | None = None
@@ -91,8 +101,20 @@ class Program:
             self.compiled = False
             self._made = self._traced(inputs)
             outcome = self._made(*inputs)
+        if self.record is not None:
+            self._made = self._recorded(self._made, inputs, self.record)
         self.seconds = time.perf_counter() - begun
         return outcome
+
+    def _recorded(
+        self, program: Callable[..., Outcome], inputs: tuple[Any, ...], record: Recorder
+    ) -> Callable[..., Outcome]:
+        """What cannot be recorded is launched kernel by kernel."""
+        try:
+            return Captured(program, inputs, record)
+        except RuntimeError as why:
+            warnings.warn(f"cannot be recorded, and is launched at each step: {_first_line(why)}", stacklevel=3)
+            return program
 
     def _traced(self, inputs: tuple[Any, ...]) -> Callable[..., Outcome]:
         """A loss that looks at numbers on the host stays plain, unless its products are to be changed."""
