@@ -34,7 +34,7 @@ def machine() -> dict[str, Any]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return {**found, "commit": _commit(), "load": round(os.getloadavg()[0], 1)}
+    return {**found, "commit": commit(), "load": round(os.getloadavg()[0], 1)}
 
 
 def command(module: str) -> str:
@@ -83,7 +83,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> str:
+def commit() -> str:
     """Of the sources, with a + where they were changed since."""
     here = PAGE.parents[1]
     ask = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--exclude=*"]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.benchmarks.outcome import commit
 from vaebench.store.files import write_text
 
 
@@ -17,7 +18,7 @@ def write_table(
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     made = f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    lines += ["", f"{made}, torch {version('torch')}; {seconds / 60:.0f} minutes."]
+    lines += ["", f"{made}, torch {version('torch')}, commit {commit()}; {seconds / 60:.0f} minutes."]
     table = "\n".join(lines)
     print(table)
     if document is None:
