@@ -579,6 +579,8 @@ def test_long_names_are_broken_where_they_have_joints() -> None:
     assert style.name_lines("vmi-joint-vae-prior-entropy[lambda=10]", 26) == [
         *("vmi-joint-vae-prior-", "entropy", "[lambda=10]")
     ]
+    assert style.name_lines("pythae-iwae:log_likelihood", 14) == ["pythae-iwae:", "log_likelihood"]
+    assert style.name_lines("pythae-iwae:claimed.surrogate", 14) == ["pythae-iwae:", "claimed.", "surrogate"]
     assert style.name_lines("vae", 26) == ["vae"]
     assert "".join(style.name_lines("x" * 80, 26)) == "x" * 80
 

@@ -55,6 +55,8 @@ class Answer:
     p_value: str
     """Such as `= 0.012`, after Holm where the verdict rests on that."""
     adjusted: bool
+    alone: str
+    """p before Holm's correction, where that alone leaves the two not distinguishable; else empty."""
     sign_flip: str
     """Of the permutation test; empty below six seeds."""
     effect: str
@@ -173,6 +175,7 @@ def _answer(test: PairedTest, row: Any, facts: _Facts) -> Answer:
         practice=_to_place(half, row.practice_mean),
         p_value="" if absent(p_value) else probability(p_value),
         adjusted=adjusted and row.p_holm != row.p_value,
+        alone=probability(row.p_value) if not directed and adjusted and row.p_value < statistics.LEVEL else "",
         sign_flip="" if sign_flip is None else probability(sign_flip),
         effect="" if absent(row.effect_sd) else number(abs(row.effect_sd), 2),
         detectable="" if absent(row.detectable) or row.detectable == 0 else number(row.detectable, 2),

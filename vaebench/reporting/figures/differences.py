@@ -96,7 +96,8 @@ def make(stem: str, test: PairedTest, verdict: str) -> Figure | None:
         title=heading,
         caption=(
             "Left: a line joins both models of a seed. Right: the difference of each seed, and their mean with its "
-            "Student-t 95 % interval; where that reaches across 0, the seeds cannot tell the two apart."
+            "Student-t 95 % interval; where that reaches across 0, the seeds cannot tell the two apart. Correcting for "
+            "the other questions of the suite may ask for more."
         ),
         section="contrast",
         subject=test.contrast.question,

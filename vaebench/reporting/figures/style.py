@@ -153,9 +153,9 @@ def name_lines(name: str, letters: int) -> list[str]:
 
 
 def _broken(text: str, letters: int) -> list[str]:
-    """Broken behind hyphens, commas and equality signs where that is possible."""
+    """Broken behind hyphens and other joints where that is possible."""
     lines = [""]
-    for piece in re.findall(r"[^-,=]*[-,=]?", text):
+    for piece in re.findall(r"[^-,=:._]*[-,=:._]?", text):
         for part in textwrap.wrap(piece, letters, drop_whitespace=False) or [""]:
             if len(lines[-1]) + len(part) > letters:
                 lines.append("")
