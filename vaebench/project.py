@@ -319,25 +319,34 @@ def render(suite: Suite, results: ResultsFolder, command: str, templates: Path |
     from vaebench.reporting.leaderboard import Leaderboard
     from vaebench.reporting.write import write_all
 
-    write_all(suite, results, {"command": command}, templates)
-    _note_versions(results.suite(suite.name))
+    environment = write_all(suite, results, {"command": command}, templates)
+    _note(results.suite(suite.name), environment)
     return Leaderboard.read(results.suite(suite.name).leaderboard)
 
 
-def _note_versions(folder: SuiteFolder) -> None:
-    """Let the lock file say of which versions the tables beside it are."""
+def _note(folder: SuiteFolder, environment: Mapping[str, str]) -> None:
+    """Let the lock file say of which versions the tables beside it are, and on what machines the records were made."""
     from vaebench.reporting.dictionary import VERSIONS
 
     content = read_json(folder.lock) if folder.lock.exists() else {}
-    if content and content.get("tables") != VERSIONS:
+    noted = {"tables": VERSIONS, "environment": dict(environment)}
+    if content and any(content.get(name) != value for name, value in noted.items()):
         kept = {name: value for name, value in content.items() if name not in ("schema", "checksum")}
-        write_json(folder.lock, {**kept, "tables": VERSIONS})
+        write_json(folder.lock, {**kept, **noted})
 
 
 def report(path: Path, templates: Path | None = None) -> SuiteFolder:
-    """Render a suite's folder anew from its records and its lock file."""
+    """Render a suite's folder anew: from its records or, where they are not beside it, as in a published folder, from
+    its tables and the data of its figures."""
+    from vaebench.reporting.write import has_records, write_again
+
     folder, suite, command = opened(path)
-    render(suite, ResultsFolder(path.parent), command, templates)
+    results = ResultsFolder(path.parent)
+    if folder.runs.is_file() and not has_records(suite, results):
+        info = {"command": command, "environment": read_lock(folder.lock).environment}
+        write_again(suite, folder, info, templates)
+    else:
+        render(suite, results, command, templates)
     return folder
 
 
@@ -345,11 +354,15 @@ def figures(path: str | Path) -> "dict[str, Figure]":
     """The figures of a suite's report by name, not drawn yet: `figures("runs/quickstart")[name].axes()` draws one."""
     from vaebench.reporting.contrasts import contrasts_table
     from vaebench.reporting.figures.catalogue import figures as figures_of
+    from vaebench.reporting.figures.stored import stored_figures
     from vaebench.reporting.leaderboard import leaderboard_table
     from vaebench.reporting.runs import runs_table
+    from vaebench.reporting.write import has_records
 
-    _, suite, _ = opened(Path(path))
+    folder, suite, _ = opened(Path(path))
     results = ResultsFolder(Path(path).parent)
+    if folder.runs.is_file() and not has_records(suite, results):
+        return {figure.name: figure for figure in stored_figures(folder.figures)}
     runs = runs_table(suite, results)
     made = figures_of(suite, results, runs, leaderboard_table(suite, runs), contrasts_table(suite, runs))
     return {figure.name: figure for figure in made}

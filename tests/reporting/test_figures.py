@@ -162,7 +162,7 @@ def test_what_is_no_image_has_no_pictures_of_images(made: Made) -> None:
 
 
 def test_no_picture_is_blank(made: Made) -> None:
-    kinds = {(figure.section, figure.draw.func): figure.name for figure in made.figures.values()}
+    kinds = {(figure.section, figure.drawer): figure.name for figure in made.figures.values()}
     for one in made.written:
         if one.figure.name not in kinds.values():
             continue
@@ -496,10 +496,10 @@ def test_grids_of_one_variant_hold_its_arrays(made: Made) -> None:
 def test_a_broken_figure_costs_only_itself(made: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     good, other = made.figures["intervals-digits-grey"], made.figures["sharpness-digits-grey"]
 
-    def explode() -> None:
+    def explode(*anything: object, **more: object) -> None:
         raise ValueError("no such thing")
 
-    broken = replace(good, name="broken", draw=explode)
+    broken = replace(good, name="broken", drawer=explode)
     assert [one.figure.name for one in write_figures([good, broken, other], tmp_path)] == [good.name, other.name]
     (line,) = caplog.messages
     assert line == "the figure broken is left out: ValueError: no such thing"

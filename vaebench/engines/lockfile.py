@@ -37,6 +37,8 @@ class Lock:
     data: dict[str, str] = field(default_factory=dict)
     """Data set → hash of its content."""
     plugins: list[LockedPlugin] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    """What the records said of the machines that made them, when the report was written."""
     content: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The file as it stands."""
 

@@ -1,6 +1,7 @@
-"""Everything that a suite leaves for people to read, from its records."""
+"""Everything that a suite leaves for people to read, from its records or, once it is published, from its tables."""
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,31 +9,58 @@ import pandas as pd
 
 from vaebench.reporting.contrasts import contrasts_table
 from vaebench.reporting.figures.catalogue import figures, write_figures
+from vaebench.reporting.figures.figure import Figure
+from vaebench.reporting.figures.stored import stored_figures
 from vaebench.reporting.html import render_html
 from vaebench.reporting.leaderboard import leaderboard_table
 from vaebench.reporting.markdown import render_markdown
 from vaebench.reporting.pictures import pictures
 from vaebench.reporting.report import report_content
-from vaebench.reporting.runs import runs_table
+from vaebench.reporting.runs import read_runs, runs_table
 from vaebench.reporting.tables import write_table
 from vaebench.store.files import write_text
-from vaebench.store.folders import ResultsFolder
+from vaebench.store.folders import ResultsFolder, SuiteFolder
+from vaebench.suite.expansion import expand
 from vaebench.suite.suite import Suite
 
 
-def write_all(suite: Suite, results: ResultsFolder, info: Mapping[str, Any], templates: Path | None = None) -> None:
+def write_all(
+    suite: Suite, results: ResultsFolder, info: Mapping[str, Any], templates: Path | None = None
+) -> dict[str, str]:
     """Write runs.csv, leaderboard.csv, contrasts.csv, the figures, report.md and report.html of `suite`, each whole.
 
-    The report's environment is what the records say about the machines that made them, and `info["environment"]`.
+    The report's environment, which is returned, is what the records say about the machines that made them, and
+    `info["environment"]`.
     """
-    folder = results.suite(suite.name)
     runs = runs_table(suite, results)
-    leaderboard = leaderboard_table(suite, runs)
-    contrasts = contrasts_table(suite, runs)
     environment = {**recorded_environment(results, runs), **(info.get("environment") or {})}
-    written = write_figures(figures(suite, results, runs, leaderboard, contrasts), folder.figures)
-    drawn = pictures(written, folder.path)
-    content = report_content(suite, runs, leaderboard, contrasts, {**info, "environment": environment}, drawn)
+    made = functools.partial(figures, suite, results)
+    _write(suite, results.suite(suite.name), runs, made, {**info, "environment": environment}, templates)
+    return environment
+
+
+def write_again(suite: Suite, folder: SuiteFolder, info: Mapping[str, Any], templates: Path | None = None) -> None:
+    """Write the same files anew from runs.csv and the data of the figures: a published suite has no records."""
+    _write(suite, folder, read_runs(folder.runs), lambda *tables: stored_figures(folder.figures), info, templates)
+
+
+def has_records(suite: Suite, results: ResultsFolder) -> bool:
+    """Whether any of the suite's cells is in the results."""
+    return any(results.cell(planned.cell.id).path.is_dir() for planned in expand(suite).planned)
+
+
+def _write(
+    suite: Suite,
+    folder: SuiteFolder,
+    runs: pd.DataFrame,
+    made: Callable[[pd.DataFrame, pd.DataFrame, pd.DataFrame], Iterable[Figure]],
+    info: Mapping[str, Any],
+    templates: Path | None,
+) -> None:
+    """`made` makes the figures from runs, leaderboard and contrasts."""
+    leaderboard, contrasts = leaderboard_table(suite, runs), contrasts_table(suite, runs)
+    drawn = pictures(write_figures(made(runs, leaderboard, contrasts), folder.figures), folder.path)
+    content = report_content(suite, runs, leaderboard, contrasts, info, drawn)
     markdown, page = render_markdown(content, templates), render_html(content, templates)
     write_table(folder.runs, runs)
     write_table(folder.leaderboard, leaderboard)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from vaebench.reporting.contrasts import contrast_tests
@@ -22,6 +21,7 @@ from vaebench.reporting.figures import (
     reconstructions,
     samples,
     sharpness,
+    stored,
     strips,
     style,
     traversals,
@@ -31,7 +31,7 @@ from vaebench.reporting.figures.kept import Keeping
 from vaebench.reporting.figures.scene import Place, Scene
 from vaebench.reporting.runs import DONE, STALE, values_by_seed
 from vaebench.reporting.sections import sections
-from vaebench.reporting.tables import each_row, write_table
+from vaebench.reporting.tables import each_row
 from vaebench.store.files import replacing
 from vaebench.store.folders import ResultsFolder
 from vaebench.suite.suite import Suite
@@ -83,12 +83,13 @@ def write_figures(made: Iterable[Figure], folder: Path) -> list[Written]:
     written, kept = [], set()
     for figure in made:
         try:
-            path, data = _write(figure, folder)
+            drawn, path, data = _write(figure, folder)
         except Exception as error:  # a figure is never worth a report
             log.warning("the figure %s is left out: %s: %s", figure.name, type(error).__name__, error)
             continue
         kept |= {path, data}
-        written.append(Written(figure, path))
+        written.append(Written(drawn, path))
+    stored.write_index([one.figure for one in written], folder)
     for pattern in ("*.svg", "*.png", "data/*.csv", "data/*.npz"):
         for path in folder.glob(pattern):
             if path not in kept:
@@ -142,23 +143,13 @@ def _free(name: str, taken: set[str]) -> str:
     return next(candidate for candidate in candidates if candidate.lower() not in taken)
 
 
-def _write(figure: Figure, folder: Path) -> tuple[Path, Path]:
-    """The picture's file and that of its data."""
-    picture = figure.draw()
-    if isinstance(figure.data, pd.DataFrame):
-        path, data = folder / f"{figure.name}.svg", folder / "data" / f"{figure.name}.csv"
-        content = style.svg(picture)
-        write_table(data, figure.data)
-    else:
-        path, data = folder / f"{figure.name}.png", folder / "data" / f"{figure.name}.npz"
-        content = style.png(picture)
-        with replacing(data) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, **{name: _small(value) for name, value in figure.data.items()})  # type: ignore[arg-type]
+def _write(figure: Figure, folder: Path) -> tuple[Figure, Path, Path]:
+    """The figure as it is stored, its picture's file and that of its data."""
+    data = stored.write_data(figure, folder)
+    kept = replace(figure, data=stored.read_data(data, stored.kinds_of(figure.data)))
+    picture = kept.draw()
+    path = folder / f"{figure.name}{'.png' if figure.is_image_grid else '.svg'}"
+    content = style.png(picture) if figure.is_image_grid else style.svg(picture)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-    return path, data
-
-
-def _small(array: np.ndarray) -> np.ndarray:
-    """Pixels in steps of 1/128, finer than a picture shows, which packs them to half the bytes."""
-    return (np.round(array.astype(np.float32) * 128) / 128).astype(np.float16) if array.dtype.kind == "f" else array
+    return kept, path, data

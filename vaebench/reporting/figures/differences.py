@@ -1,6 +1,5 @@
 """Paired differences: what one changed choice does to each seed, and their mean with its interval."""
 
-import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,5 +102,6 @@ def make(stem: str, test: PairedTest, verdict: str) -> Figure | None:
         subject=test.contrast.question,
         view=f"{test.dataset}/{test.view}",
         data=data,
-        draw=functools.partial(draw, data, heading, test.contrast.theory, test.contrast.practice, test.metric),
+        drawer=draw,
+        more={"theory": test.contrast.theory, "practice": test.contrast.practice, "metric": test.metric},
     )

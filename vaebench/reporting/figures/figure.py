@@ -1,10 +1,10 @@
 """One picture of a report: what it shows, and the numbers it shows."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -33,11 +33,17 @@ class Figure:
     """The data set view, such as `mnist/grey`; empty where there is none."""
     data: pd.DataFrame | dict[str, np.ndarray]
     """What is drawn: a table of line art, or the images of a grid."""
-    draw: Callable[[], "Picture"]
+    drawer: Callable[..., "Picture"]
+    """Draws it from the data, the title and `more`, and from nothing else."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Plain JSON."""
 
     @property
     def is_image_grid(self) -> bool:
         return isinstance(self.data, dict)
+
+    def draw(self) -> "Picture":
+        return self.drawer(self.data, self.title, **self.more)
 
     def axes(self) -> "list[Axes]":
         """Draw it; `axes[0].figure` is the whole picture. A grid of images has none: there, `draw()` is the picture."""

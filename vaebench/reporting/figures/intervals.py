@@ -1,6 +1,5 @@
 """Interval plots: the mean of every variant of a ranking with its 95 % interval, and each seed as a point."""
 
-import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -171,5 +170,5 @@ def make(scene: Scene, ranking: Section) -> Figure | None:
         subject="",
         view=ranking.source,
         data=data,
-        draw=functools.partial(draw, data, heading),
+        drawer=draw,
     )

@@ -1,6 +1,5 @@
 """The rate–distortion plane: KL against −reconstruction, and lines along which their sum, −ELBO, is one."""
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,5 +120,5 @@ def make(scene: Scene, ranking: Section) -> Figure | None:
         subject="",
         view=ranking.source,
         data=data,
-        draw=functools.partial(draw, data, heading),
+        drawer=draw,
     )

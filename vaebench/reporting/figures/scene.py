@@ -94,5 +94,6 @@ class Place:
             subject=self.subject,
             view=self.source,
             data=data,
-            draw=functools.partial(draw, data, title, **more),
+            drawer=draw,
+            more=more,
         )

@@ -1,6 +1,5 @@
 """Sharpness against likelihood: do sharper images come with a better model?"""
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,5 +109,6 @@ def make(scene: Scene, ranking: Section) -> Figure | None:
         subject="",
         view=ranking.source,
         data=data,
-        draw=functools.partial(draw, data, heading, metric),
+        drawer=draw,
+        more={"metric": metric},
     )

@@ -1,6 +1,5 @@
 """Walks through the space of codes: along one latent, across two at once, and from category to category."""
 
-import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -186,5 +185,5 @@ def make_sweep(scene: Scene, source: str) -> Figure | None:
         subject="",
         view=source,
         data=data,
-        draw=functools.partial(draw_sweep, data, title),
+        drawer=draw_sweep,
     )
