@@ -505,6 +505,18 @@ def test_a_broken_figure_costs_only_itself(made: Made, tmp_path: Path, caplog: p
     assert line == "the figure broken is left out: ValueError: no such thing"
 
 
+def test_without_matplotlib_it_is_said_once_and_what_was_drawn_before_stays(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = [made.figures["intervals-digits-grey"], made.figures["sharpness-digits-grey"]]
+    write_figures(chosen, tmp_path)
+    before = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    monkeypatch.setattr(catalogue, "find_spec", lambda package: None)
+    assert write_figures(chosen[:1], tmp_path) == []
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == before
+    assert caplog.messages == ["no picture is drawn: matplotlib is not installed; pip install matplotlib"]
+
+
 def test_a_kind_that_fails_on_one_variant_is_said_and_left_out(
     made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

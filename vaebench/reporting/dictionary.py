@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from vaebench.catalog.catalog import Catalog, load_catalog
+from vaebench.catalog.consistency import STANCES
 from vaebench.reporting.tables import read_table
 from vaebench.store.files import Damaged, StoreError, read_json
 from vaebench.store.folders import SuiteFolder
@@ -59,7 +60,6 @@ class Table:
         return tuple(column.name for column in self.columns if column.type == kind)
 
 
-STANCES = ("theory", "practice", "baseline")
 STATUSES = ("done", "stale", "failed", "missing", "n/a")
 VERDICTS = (
     "practice better",
@@ -165,6 +165,7 @@ def read(path: Path, name: str) -> pd.DataFrame:
     text = {*table.of_type("text"), *table.of_type("boolean"), *_unknown(path, table)}
     required = [column.name for column in table.columns if column.since == 1]
     found = completed(read_table(path, text, table.of_type("integer"), required), table)
+    _refuse_gaps(found, table, path)
     for column in table.of_type("boolean"):
         found[column] = found[column].map({"True": True, "False": False})
     return found
@@ -217,6 +218,15 @@ def _refuse_newer(path: Path, table: Table) -> None:
     version = tables.get(table.file) if isinstance(tables, dict) else None
     if isinstance(version, int) and version > table.version:
         raise StoreError(f"{path}: version {version} is newer than this vaebench reads ({table.version}); upgrade it")
+
+
+def _refuse_gaps(found: pd.DataFrame, table: Table, path: Path) -> None:
+    """A count that every row has, and this one lacks."""
+    for column in table.columns:
+        gaps = found[column.name].isna() if column.type in ("integer", "number") and not column.empty else None
+        if gaps is not None and gaps.any():
+            where = f"line {int(gaps.to_numpy().argmax()) + 2}, column {column.name}: empty"
+            raise StoreError(f"{path}: cannot be read as a table of vaebench ({where})")
 
 
 def _unknown(path: Path, table: Table) -> list[str]:

@@ -17,7 +17,7 @@ from vaebench.reporting.ranking import groups, scores
 from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey, values_by_seed, wanted_columns
 from vaebench.reporting.sections import RANKING, Section, shown
 from vaebench.reporting.tables import each_row, write_table
-from vaebench.reporting.text import ABSENT, code_cell, markdown_table
+from vaebench.reporting.text import ABSENT, code_cell, escape_markdown, markdown_table
 from vaebench.store.folders import SuiteFolder
 from vaebench.suite.comparability import given, measure_of
 from vaebench.suite.suite import Suite
@@ -136,11 +136,14 @@ class Leaderboard:
         """A pipe table with `mean ± half-width` for each metric; empty columns are left out."""
         columns, rows = self._readable()
         named = [
-            [code_cell(cell) if name == "variant" else cell for name, cell in zip(columns, row, strict=True)]
+            [
+                code_cell(cell) if name == "variant" else escape_markdown(cell)
+                for name, cell in zip(columns, row, strict=True)
+            ]
             for row in rows
         ]
         numbers = tuple(place for place, name in enumerate(columns) if name in self.metrics or name in WHOLE)
-        return markdown_table(columns, named, right=numbers)
+        return markdown_table([*map(escape_markdown, columns)], named, right=numbers)
 
     def to_latex(self) -> str:
         """A `tabular` of the same cells, for the package booktabs; what LaTeX would take for a command is escaped."""

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -118,7 +119,7 @@ def note(text: str) -> str:
     return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
 
 
-def markdown_table(columns: list[str], rows: list[list[str]], right: tuple[int, ...] = ()) -> Markdown:
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: tuple[int, ...] = ()) -> Markdown:
     """A pipe table of ready-made Markdown cells; the columns in `right` are numbers."""
     align = tuple("right" if place in right else "left" for place in range(len(columns)))
     alignment = align if rows else None

@@ -3,6 +3,7 @@
 import re
 
 from vaebench.catalog.catalog import load_catalog
+from vaebench.catalog.consistency import STANCES
 from vaebench.store.shapes import Misshapen
 from vaebench.suite.conditions import MOST_CELLS
 from vaebench.suite.expansion import expand, requests
@@ -32,6 +33,8 @@ def _check_names(suite: Suite) -> None:
     for variant in suite.variants:
         if not VARIANT.fullmatch(variant.name):
             raise Misshapen(f"{variant.name[:40]!r} is no name of a variant")
+        if variant.stance not in STANCES:
+            raise Misshapen(f"{str(variant.stance)[:40]!r} is no stance")
     if len(suite.variants) * len(suite.datasets) * len(suite.seeds) > MOST_CELLS:
         raise Misshapen(f"more than {MOST_CELLS:,} cells")
 

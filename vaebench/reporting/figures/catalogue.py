@@ -4,6 +4,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -78,8 +79,11 @@ def figures(
 def write_figures(made: Iterable[Figure], folder: Path) -> list[Written]:
     """Write every picture and its data below `folder`, and remove those of an earlier report.
 
-    A figure that cannot be drawn is said and left out.
+    A figure that cannot be drawn is said and left out. Without matplotlib nothing is drawn and nothing removed.
     """
+    if find_spec("matplotlib") is None:
+        log.warning("no picture is drawn: matplotlib is not installed; pip install matplotlib")
+        return []
     written, kept = [], set()
     for figure in made:
         try:
