@@ -7,7 +7,7 @@ import pytest
 from tests.compositions import ELBO as ELBO_OBJECTIVE
 from tests.compositions import cell, composition
 from vaebench.data.dataset import load_dataset
-from vaebench.engines.estimate import estimate_seconds, machine
+from vaebench.engines.estimate import estimate_seconds, machine, makespan
 from vaebench.engines.job import CellWork, Job
 from vaebench.store.folders import ResultsFolder
 from vaebench.store.record import MetricRequest, Record
@@ -72,6 +72,14 @@ def test_fleets_at_a_time_share_the_clock_but_none_is_cut(results):
     short = job(cell(seed=9))
     assert estimate_seconds([short, short], results, workers=2) == pytest.approx(10.0)
     assert estimate_seconds([long, short], results, workers=2) == pytest.approx(40.0)
+
+
+@pytest.mark.parametrize(
+    ("fleets", "workers", "seconds"),
+    [([], 2, 0.0), ([3, 3, 3], 1, 9), ([3, 3, 3], 2, 6), ([1, 1, 4], 2, 5), ([4, 1, 1], 2, 4), ([2, 1], 8, 2)],
+)
+def test_fleets_begin_in_the_order_of_the_plan_as_workers_become_free(fleets, workers, seconds):
+    assert makespan(fleets, workers) == seconds
 
 
 def test_a_damaged_record_is_passed_over(results):

@@ -1,6 +1,7 @@
 """About how long a plan will take, judged by what earlier models took on this machine, those of its own results folder
 and those of others, and by how far its own have come."""
 
+import heapq
 import json
 import os
 import platform
@@ -38,7 +39,15 @@ def estimate_seconds(jobs: Sequence[Job], results: ResultsFolder, workers: int) 
     known = [seconds for seconds in fleets if seconds is not None]
     if len(known) < len(fleets):
         return None
-    return max(sum(known) / min(workers, len(known)), *known)
+    return makespan(known, workers)
+
+
+def makespan(fleets: Iterable[float], workers: int) -> float:
+    """Until the last of the fleets is done, each taken in its turn by the worker that is free first."""
+    free = [0.0] * max(workers, 1)
+    for seconds in fleets:
+        heapq.heapreplace(free, free[0] + seconds)
+    return max(free)
 
 
 class Standing(NamedTuple):
