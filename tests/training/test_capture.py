@@ -116,7 +116,9 @@ def test_a_fleet_of_recorded_steps_ends_with_the_bits_of_the_others(objective, m
 
 def test_there_is_nothing_to_record_on_a_cpu():
     assert steppers.recorder(torch.device("cpu")) is None
-    assert steppers.recorder(torch.device("cuda")) is record_on_gpu
+    recorder = steppers.recorder(torch.device("cuda:1"))
+    assert recorder.func is record_on_gpu
+    assert recorder.args == (torch.device("cuda:1"),)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="records what a GPU is told")

@@ -50,17 +50,18 @@ class Captured:
                 raise Unlike("a replay differs from the program that was recorded")
 
 
-def record_on_gpu(run: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
-    """Record the kernels that a function launches."""
-    beside = torch.cuda.Stream()
-    beside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(beside):
-        for _ in range(WARM_UP):
-            run()
-    torch.cuda.current_stream().wait_stream(beside)
-    torch.cuda.synchronize()
-    torch.cuda.empty_cache()  # the recording has memory of its own, of the same size
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        outcome = run()
+def record_on_gpu(device: torch.device, run: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+    """Record the kernels that a function launches on a GPU."""
+    with torch.cuda.device(device):
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(beside):
+            for _ in range(WARM_UP):
+                run()
+        torch.cuda.current_stream().wait_stream(beside)
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()  # the recording has memory of its own, of the same size
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            outcome = run()
     return outcome, graph.replay

@@ -1,6 +1,7 @@
 """Two ways to advance a fleet, with the same results: members in turn, or all mapped into one program."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Protocol
 
@@ -181,7 +182,7 @@ def best_stepper(device: torch.device) -> str:
 
 def recorder(device: torch.device) -> Recorder | None:
     """What records a program for this device; nothing where there are no launches to save."""
-    return record_on_gpu if device.type == "cuda" else None
+    return partial(record_on_gpu, device) if device.type == "cuda" else None
 
 
 def _programs(
