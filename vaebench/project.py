@@ -27,7 +27,7 @@ from vaebench.engines.planfile import CellLine, PlanFile, read_plan
 from vaebench.engines.planning import Plan, Policy
 from vaebench.engines.progress import FleetStatus, Progress, ProgressFiles, read_progress
 from vaebench.plugins.loading import load_plugins
-from vaebench.store.files import StoreError, read_json, write_json
+from vaebench.store.files import StoreError, file_checksum, read_json, write_json
 from vaebench.store.folders import ResultsFolder, SuiteFolder
 from vaebench.store.here import remember_results
 from vaebench.suite import question, trainers
@@ -274,12 +274,12 @@ def parsed_slurm(texts: Iterable[str]) -> dict[str, str | int]:
 def rerun(path: Path, settings: Settings, view: View | None = None) -> "Rerun":
     """Run the suite of a lock file again, in another results folder, on the path of then, and hold every number against
     the one in the runs.csv beside the lock. The device `auto` is that of then."""
-    from vaebench.reporting.rerun import Rerun, differences, repeated
+    from vaebench.reporting.rerun import Rerun, differences, repeated, unknown
     from vaebench.reporting.runs import read_runs
 
     kept = SuiteFolder(path if path.is_dir() else path.parent)
     file = kept.lock if path.is_dir() else path
-    if not file.is_file():
+    if not file.is_file() or not file.name.endswith(".lock.json"):
         raise StoreError(f"{path}: no lock file; give DIR/SUITE/{kept.lock.name}, or the folder that it is in")
     lock = read_lock(file)
     if not kept.runs.is_file():
@@ -294,7 +294,9 @@ def rerun(path: Path, settings: Settings, view: View | None = None) -> "Rerun":
     if made.outcome.interrupted:
         raise KeyboardInterrupt
     now = read_lock(made.folder.lock)
-    return Rerun(repeated(before, read_runs(made.folder.runs)), differences(lock.content, now.content))
+    found = read_runs(made.folder.runs)
+    reused = len({planned.cell.id for planned in made.plan.selected} - set(made.outcome.done))
+    return Rerun(repeated(before, found), differences(lock.content, now.content), unknown(before, found), reused)
 
 
 def source_of(suite: Suite) -> str:
@@ -329,7 +331,11 @@ def _note(folder: SuiteFolder, environment: Mapping[str, str]) -> None:
     from vaebench.reporting.dictionary import VERSIONS
 
     content = read_json(folder.lock) if folder.lock.exists() else {}
-    noted = {"tables": VERSIONS, "environment": dict(environment)}
+    noted = {
+        "tables": VERSIONS,
+        "environment": dict(environment),
+        "written": {folder.runs.name: file_checksum(folder.runs)},
+    }
     if content and any(content.get(name) != value for name, value in noted.items()):
         kept = {name: value for name, value in content.items() if name not in ("schema", "checksum")}
         write_json(folder.lock, {**kept, **noted})
@@ -342,11 +348,12 @@ def report(path: Path, templates: Path | None = None) -> SuiteFolder:
 
     folder, suite, command = opened(path)
     results = ResultsFolder(path.parent)
-    if folder.runs.is_file() and not has_records(suite, results):
-        info = {"command": command, "environment": read_lock(folder.lock).environment}
-        write_again(suite, folder, info, templates)
-    else:
+    if has_records(suite, results):
         render(suite, results, command, templates)
+    else:
+        lock = read_lock(folder.lock)
+        info = {"command": command, "environment": lock.environment}
+        write_again(suite, folder, info, lock.written.get(folder.runs.name, ""), templates)
     return folder
 
 
@@ -361,7 +368,7 @@ def figures(path: str | Path) -> "dict[str, Figure]":
 
     folder, suite, _ = opened(Path(path))
     results = ResultsFolder(Path(path).parent)
-    if folder.runs.is_file() and not has_records(suite, results):
+    if not has_records(suite, results):
         return {figure.name: figure for figure in stored_figures(folder.figures)}
     runs = runs_table(suite, results)
     made = figures_of(suite, results, runs, leaderboard_table(suite, runs), contrasts_table(suite, runs))

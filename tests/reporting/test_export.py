@@ -166,7 +166,11 @@ def test_the_command_writes_the_file_and_names_it(folder, tmp_path, call):
         (["{folder}", "--to", "table"], "table: no format 'without an ending'"),
         (["{folder}", "--to", "table.md", "--table", "run"], "no table 'run'; did you mean 'runs'?"),
         (["nowhere", "--to", "table.md"], "nowhere: no folder of a suite (leaderboard.csv is missing); give DIR/SUITE"),
-        (["{folder}", "--to", "{folder}/leaderboard.csv"], "is the table itself; export it to another file"),
+        (
+            ["{folder}", "--to", "{folder}/leaderboard.csv"],
+            "is a file of the suite itself; export the table to another one",
+        ),
+        (["{folder}", "--to", "{folder}/runs.csv"], "is a file of the suite itself; export the table to another one"),
     ],
 )
 def test_wrong_input_is_one_clear_line(folder, tmp_path, monkeypatch, call, arguments, message):

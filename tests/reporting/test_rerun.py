@@ -11,7 +11,7 @@ import pytest
 import vaebench
 from tests.reporting.fabrication import TINY, fabricate, plausible
 from vaebench.project import Settings
-from vaebench.reporting.rerun import DIFFERENT, GONE, IDENTICAL, WITHIN_ERROR, Rerun, differences, repeated
+from vaebench.reporting.rerun import DIFFERENT, GONE, IDENTICAL, WITHIN_ERROR, Rerun, differences, repeated, unknown
 from vaebench.reporting.runs import runs_table
 from vaebench.store.files import write_json
 from vaebench.store.folders import ResultsFolder
@@ -126,8 +126,10 @@ def test_a_suite_that_is_run_again_on_this_machine_finds_the_same_numbers(run_on
     cells = told[victim].split(",")
     cells[8] = str(float(cells[8]) - 50.0)
     (sent / "runs.csv").write_text("\n".join([*told[:victim], ",".join(cells), *told[victim + 1 :]]) + "\n")
+    assert "were there already" not in again.stdout
     other = command("rerun", sent, "--results", tmp_path / "new", "--json")
     assert other.returncode == 4, other.stderr
+    assert json.loads(other.stdout)["reused"] == 2
     assert json.loads(other.stdout)["counts"] == {IDENTICAL: 5, WITHIN_ERROR: 0, DIFFERENT: 1, GONE: 0}
 
 
@@ -145,6 +147,17 @@ def test_another_device_may_be_asked_for_and_else_it_is_that_of_then(run_once, t
     again = command("rerun", sent, "--results", tmp_path / "new", "--device", "cpu")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "device: cuda:7 then, cpu now" in again.stdout
+
+
+def test_numbers_that_the_table_of_then_lacks_are_counted(tables):
+    before = tables()
+    cut = before.iloc[:-7]
+    assert unknown(before, before) == 0
+    told = Rerun(repeated(cut, before), {}, unknown(cut, before), reused=1)
+    assert 0 < told.unknown <= 7
+    assert not told.is_complete
+    assert f"{told.unknown} numbers more, which the runs.csv of then does not have" in told.lines
+    assert "models that were there already, and were not made again now: 1" in told.lines
 
 
 def test_wrong_input_is_told_in_a_line(run_once, tmp_path):

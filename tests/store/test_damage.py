@@ -1,12 +1,14 @@
 """What becomes of a record when its file is not what was written."""
 
 import json
+import os
 import random
+import shutil
 
 import pytest
 
 from vaebench.store.files import SCHEMA, Damaged, StoreError, read_json, write_json
-from vaebench.store.folders import CellFolder
+from vaebench.store.folders import CellFolder, ResultsFolder
 from vaebench.store.record import Failure, MetricValue, Record
 
 VALUE = MetricValue("elbo", "elbo", {"samples": 8, "split": "test", "seed": 0}, "done", -23.0849, 0.0123)
@@ -76,3 +78,24 @@ def test_files_of_before_there_were_checksums_are_read(tmp_path):
     path.write_text('{"schema": 1, "checksum": "0", "cell": "a"}')
     with pytest.raises(Damaged, match="checksum"):
         read_json(path)
+
+
+def test_a_record_of_another_cell_counts_as_damaged(tmp_path):
+    """Somebody has swapped two folders, or copied one over the other."""
+    results = ResultsFolder(tmp_path)
+    for cell in ("a" * 16, "b" * 16):
+        results.cell(cell).path.mkdir(parents=True)
+        results.cell(cell).write_record(Record(cell, "done", {}))
+    shutil.copy(results.cell("a" * 16).result, results.cell("b" * 16).result)
+    assert results.cell("a" * 16).read_record().status == "done"
+    found = results.cell("b" * 16).read_record()
+    assert (found.cell, found.status, found.failure.kind) == ("b" * 16, "failed", "damaged")
+    assert "of another cell, 'aaaaaaaaaaaaaaaa'" in found.failure.message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_in_place_of_a_record_is_damaged_and_nobody_waits_for_it(tmp_path):
+    folder = ResultsFolder(tmp_path).cell("a" * 16)
+    folder.path.mkdir(parents=True)
+    os.mkfifo(folder.result)
+    assert "no plain file" in folder.read_record().failure.message

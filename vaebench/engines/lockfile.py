@@ -39,6 +39,8 @@ class Lock:
     plugins: list[LockedPlugin] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     """What the records said of the machines that made them, when the report was written."""
+    written: dict[str, str] = field(default_factory=dict)
+    """File beside it → checksum, of what the report was written from."""
     content: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The file as it stands."""
 

@@ -265,7 +265,7 @@ def _from_means(
                 empty, note=f"{name} is incomplete in {row['failed']} of {row['seeds'] + row['failed']} cells"
             )
     sides = [_estimate(row, empty.metric) for row in (before, after)]
-    if any(side.low is None for side in sides):
+    if any(side.low is None or side.high is None for side in sides):
         difference = sides[1].mean - sides[0].mean
         return replace(empty, difference=difference, seeds=min(side.seeds for side in sides), note=why)
     return replace(_with_numbers(empty, compare_means(*sides)), note=why)

@@ -41,8 +41,9 @@ def export(folder: SuiteFolder, to: Path, name: str = "leaderboard") -> Path:
     path = folder.path / table.file
     if not path.is_file():
         raise StoreError(f"{folder.path}: no folder of a suite ({table.file} is missing); give DIR/SUITE")
-    if to.exists() and to.samefile(path):
-        raise StoreError(f"{to}: is the table itself; export it to another file")
+    own = [*(folder.path / each.file for each in TABLES.values()), folder.plan, folder.lock, folder.report, folder.page]
+    if to.exists() and any(one.exists() and to.samefile(one) for one in own):
+        raise StoreError(f"{to}: is a file of the suite itself; export the table to another one")
     write(read(path, name), table, to)
     return to
 

@@ -56,6 +56,10 @@ class Rerun:
     numbers: tuple[Repeated, ...]
     differs: dict[str, tuple[str, str]] = field(default_factory=dict)
     """What is not as it was → then and now."""
+    unknown: int = 0
+    """Numbers that the table of then does not have."""
+    reused: int = 0
+    """Models that were in the folder already, and were not made again now."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -65,7 +69,7 @@ class Rerun:
 
     @property
     def is_complete(self) -> bool:
-        return not self.counts[GONE]
+        return not self.counts[GONE] and not self.unknown
 
     @property
     def is_the_same(self) -> bool:
@@ -82,6 +86,10 @@ class Rerun:
             lines.append(f"… and {len(apart) - SHOWN:,} more; --json has all")
         counts = ", ".join(f"{count:,} {outcome}" for outcome, count in self.counts.items())
         lines.append(f"{counted(len(self.numbers), 'number')}: {counts}")
+        if self.unknown:
+            lines.append(f"{counted(self.unknown, 'number')} more, which the runs.csv of then does not have")
+        if self.reused:
+            lines.append(f"models that were there already, and were not made again now: {self.reused}")
         drift = [repeated.deviations for repeated in self.numbers if repeated.deviations is not None]
         if drift and max(drift) > 0:
             lines.append(f"largest difference: {max(drift):.2g} standard deviations over seeds")
@@ -91,6 +99,8 @@ class Rerun:
         return {
             "counts": self.counts,
             "differs": {what: list(values) for what, values in self.differs.items()},
+            "unknown": self.unknown,
+            "reused": self.reused,
             "numbers": [asdict(repeated) for repeated in self.numbers],
         }
 
@@ -104,6 +114,12 @@ def repeated(before: pd.DataFrame, now: pd.DataFrame) -> tuple[Repeated, ...]:
         for run in each_row(before)
         if run.status == DONE and not math.isnan(run.value) and not _is_cost(run.metric)
     )
+
+
+def unknown(before: pd.DataFrame, now: pd.DataFrame) -> int:
+    """How many numbers there are now of which `before` has no row."""
+    known = {_key(run) for run in each_row(before)}
+    return sum(run.status == DONE and not _is_cost(run.metric) and _key(run) not in known for run in each_row(now))
 
 
 def _repeated(before: Any, now: Any, spread: float | None) -> Repeated:

@@ -38,6 +38,10 @@ def render(
         return environment.get_template(template).render(content)
     except TemplateError as error:
         raise ReportError(f"{_place(error, template)}: {error}") from error
+    except Exception as error:
+        if folder is None:
+            raise
+        raise ReportError(f"{_place(error, template)}: {type(error).__name__}: {error}") from error
 
 
 def shipped_templates() -> Path:
@@ -52,7 +56,7 @@ def _folders(folder: Path | None) -> list[Path]:
     return [shipped_templates()] if folder is None else [folder, shipped_templates()]
 
 
-def _place(error: TemplateError, template: str) -> str:
+def _place(error: Exception, template: str) -> str:
     """`report.md.jinja:12`, from the frames that Jinja rewrites to point into the template."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".jinja")]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else template

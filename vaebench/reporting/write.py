@@ -18,7 +18,7 @@ from vaebench.reporting.pictures import pictures
 from vaebench.reporting.report import report_content
 from vaebench.reporting.runs import read_runs, runs_table
 from vaebench.reporting.tables import write_table
-from vaebench.store.files import write_text
+from vaebench.store.files import StoreError, file_checksum, write_text
 from vaebench.store.folders import ResultsFolder, SuiteFolder
 from vaebench.suite.expansion import expand
 from vaebench.suite.suite import Suite
@@ -39,9 +39,24 @@ def write_all(
     return environment
 
 
-def write_again(suite: Suite, folder: SuiteFolder, info: Mapping[str, Any], templates: Path | None = None) -> None:
-    """Write the same files anew from runs.csv and the data of the figures: a published suite has no records."""
-    _write(suite, folder, read_runs(folder.runs), lambda *tables: stored_figures(folder.figures), info, templates)
+def write_again(
+    suite: Suite, folder: SuiteFolder, info: Mapping[str, Any], checksum: str, templates: Path | None = None
+) -> None:
+    """Write the same files anew from runs.csv and the data of the figures: a published suite has no records.
+
+    `checksum` is that of runs.csv as it was written; empty where nobody knows it. StoreError before anything is
+    touched where the table or the pictures are not those of the suite.
+    """
+    if not folder.runs.is_file():
+        raise StoreError(f"{folder.runs}: missing, and there are no records either; run or publish the suite again")
+    if checksum and file_checksum(folder.runs) != checksum:
+        raise StoreError(f"{folder.runs}: not the table that was written (its checksum is another); publish it again")
+    runs = read_runs(folder.runs)
+    planned = {(one.cell.dataset, one.cell.view, one.variant, one.cell.seed) for one in expand(suite).planned}
+    if {*zip(runs["dataset"], runs["view"], runs["variant"], runs["seed"], strict=True)} != planned:
+        raise StoreError(f"{folder.runs}: not the table of this suite; publish the suite again")
+    made = list(stored_figures(folder.figures))
+    _write(suite, folder, runs, lambda *tables: made, info, templates)
 
 
 def has_records(suite: Suite, results: ResultsFolder) -> bool:

@@ -96,6 +96,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
     A file without a checksum was written before there was one.
     """
+    if path.exists() and not path.is_file():
+        raise Damaged(f"{path}: no plain file; remove it and run the suite again")
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text, parse_constant=_refused)

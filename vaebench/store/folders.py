@@ -15,9 +15,11 @@ Stamp = tuple[int, int] | None
 
 @dataclass(frozen=True)
 class CellFolder:
-    """`DIR/cells/<id>/`"""
+    """`DIR/cells/<id>/`, or a copy of it that stands elsewhere."""
 
     path: Path
+    cell: str | None = None
+    """Whose record it holds; None where the name of the folder does not say it."""
 
     @property
     def spec(self) -> Path:
@@ -75,7 +77,10 @@ class CellFolder:
         if not self.result.exists():
             return None
         try:
-            return Record.from_json(read_json(self.result))
+            record = Record.from_json(read_json(self.result))
+            if self.cell is not None and record.cell != self.cell:
+                raise Misshapen(f"it is of another cell, {record.cell[:40]!r}")
+            return record
         except (Damaged, Misshapen) as error:
             reason = str(error) if isinstance(error, Damaged) else f"{self.result}: not a record ({error})"
             return Record(self.path.name, "failed", {}, failure=Failure("damaged", reason))
@@ -151,7 +156,7 @@ class ResultsFolder:
     path: Path
 
     def cell(self, cell: str) -> CellFolder:
-        return CellFolder(self.path / "cells" / cell)
+        return CellFolder(self.path / "cells" / cell, cell)
 
     def suite(self, name: str) -> SuiteFolder:
         return SuiteFolder(self.path / name)

@@ -33,7 +33,7 @@ from vaebench.reporting.figures.scene import Place, Scene
 from vaebench.reporting.runs import DONE, STALE, values_by_seed
 from vaebench.reporting.sections import sections
 from vaebench.reporting.tables import each_row
-from vaebench.store.files import replacing
+from vaebench.store.files import StoreError, replacing
 from vaebench.store.folders import ResultsFolder
 from vaebench.suite.suite import Suite
 
@@ -77,14 +77,18 @@ def figures(
 
 
 def write_figures(made: Iterable[Figure], folder: Path) -> list[Written]:
-    """Write every picture and its data below `folder`, and remove those of an earlier report.
+    """Write every picture and its data below `folder`, and remove those that an earlier report wrote and this one
+    has no more.
 
     A figure that cannot be drawn is said and left out. Without matplotlib nothing is drawn and nothing removed.
     """
     if find_spec("matplotlib") is None:
         log.warning("no picture is drawn: matplotlib is not installed; pip install matplotlib")
         return []
-    written, kept = [], set()
+    for path in (folder, folder / "data"):
+        if path.is_symlink():
+            raise StoreError(f"{path}: is a link, and pictures are written to plain folders only; remove it")
+    written, kept, before = [], set(), stored.files_of(folder)
     for figure in made:
         try:
             drawn, path, data = _write(figure, folder)
@@ -94,10 +98,8 @@ def write_figures(made: Iterable[Figure], folder: Path) -> list[Written]:
         kept |= {path, data}
         written.append(Written(drawn, path))
     stored.write_index([one.figure for one in written], folder)
-    for pattern in ("*.svg", "*.png", "data/*.csv", "data/*.npz"):
-        for path in folder.glob(pattern):
-            if path not in kept:
-                path.unlink()
+    for path in before - kept:
+        path.unlink(missing_ok=True)
     return written
 
 

@@ -3,6 +3,7 @@
 A picture is drawn from the numbers as they were stored, so that whoever has the folder draws the same picture again.
 """
 
+import contextlib
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,6 +97,15 @@ def kinds_of(data: pd.DataFrame | dict[str, np.ndarray]) -> dict[str, str]:
     }
 
 
+def files_of(folder: Path) -> set[Path]:
+    """Pictures and data that the index names; those that somebody else put there are not among them."""
+    with contextlib.suppress(StoreError, OSError, TypeError, KeyError):
+        names = [str(entry["name"]) for entry in read_json(folder / INDEX)["figures"]]
+        kinds = (("", ".svg"), ("", ".png"), ("data", ".csv"), ("data", ".npz"))
+        return {folder / sub / f"{name}{end}" for name in names if name == slug(name) for sub, end in kinds}
+    return set()
+
+
 def write_index(figures: list[Figure], folder: Path) -> None:
     entries = [
         {
@@ -117,15 +127,16 @@ def write_index(figures: list[Figure], folder: Path) -> None:
 def stored_figures(folder: Path) -> Iterator[Figure]:
     """The figures of a folder in their order. StoreError says what is wrong with the index or the data."""
     path = folder / INDEX
-    if not path.exists() and any((folder / "data").glob("*")):
+    if not path.exists():
         raise StoreError(f"{path}: missing, and with it what the pictures show; publish the suite again")
-    entries: Any = read_json(path).get("figures") if path.exists() else []
+    entries: Any = read_json(path).get("figures")
     for entry in entries if isinstance(entries, list) else [entries]:
         try:
             yield _figure(entry, folder)
         except (KeyError, TypeError, ValueError, AttributeError, OSError, zipfile.BadZipFile) as error:
             name = entry.get("name") if isinstance(entry, dict) else entry
-            raise Damaged(f"{path}: figure {str(name)[:80]!r}: {type(error).__name__}: {error}") from error
+            what = f"figure {str(name)[:80]!r} ({type(error).__name__}: {error})"
+            raise Damaged(f"{path}: cannot be used, {what}; publish the suite again") from error
 
 
 def _figure(entry: dict[str, Any], folder: Path) -> Figure:
