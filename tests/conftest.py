@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -33,6 +34,13 @@ def _compiled_once(tmp_path_factory):
 def _own_cache(monkeypatch, tmp_path_factory):
     """No test sees what the runs of another have left: which results folders there are, how long models took."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def _arguments_are_checked() -> None:
+    """torch's compiler turns the checks of its distributions off for the rest of a process."""
+    if torch := sys.modules.get("torch"):
+        torch.distributions.Distribution.set_default_validate_args(True)
 
 
 @pytest.fixture(autouse=True)

@@ -97,6 +97,49 @@ def test_pictures_without_an_index_are_left_alone(published: Path) -> None:
     assert contents(published) == before
 
 
+def _cut(path: Path) -> None:
+    path.write_text("\n".join(path.read_text().splitlines()[:-50]) + "\n")
+
+
+def _unknown_to_the_lock(published: Path) -> None:
+    """As a table that somebody else's lock file says nothing of."""
+    lock = json.loads((published / "suite.lock.json").read_text())
+    kept = {name: value for name, value in lock.items() if name not in ("schema", "checksum", "written")}
+    write_json(published / "suite.lock.json", kept)
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda published: (published / "runs.csv").unlink(), "missing, and there are no records either"),
+        (lambda published: _cut(published / "runs.csv"), "its checksum is another"),
+        (lambda published: (_unknown_to_the_lock(published), _cut(published / "runs.csv")), "not the table of this"),
+        (lambda published: shutil.rmtree(published / "figures"), r"index\.json: missing"),
+    ],
+)
+def test_what_is_not_as_it_was_written_is_refused_and_left_alone(published: Path, harm, told: str) -> None:
+    harm(published)
+    before = contents(published)
+    with pytest.raises(StoreError, match=told):
+        project.report(published)
+    assert contents(published) == before
+
+
+def test_pictures_of_others_stay_and_links_are_not_followed(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run.parent, tmp_path / "runs")
+    folder, elsewhere = tmp_path / "runs" / run.name, tmp_path / "elsewhere"
+    (folder / "figures" / "mine.svg").write_text("precious")
+    project.report(folder)
+    assert (folder / "figures" / "mine.svg").read_text() == "precious"
+    elsewhere.mkdir()
+    (elsewhere / "mine.svg").write_text("precious")
+    shutil.rmtree(folder / "figures")
+    (folder / "figures").symlink_to(elsewhere)
+    with pytest.raises(StoreError, match="is a link"):
+        project.report(folder)
+    assert [path.name for path in elsewhere.iterdir()] == ["mine.svg"]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -555,15 +555,15 @@ def test_damaged_or_missing_arrays_cost_their_pictures_and_no_others(
 
 
 def test_figures_of_an_earlier_report_are_removed_and_nothing_else_is(made: Made, tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    old = [tmp_path / name for name in ("old.svg", "old.png", "data/old.csv", "data/old.npz")]
-    mine = [tmp_path / name for name in ("notes.md", "data/notes.md")]
-    for path in (*old, *mine):
-        path.write_text("x")
+    grid = next(figure for figure in made.figures.values() if figure.is_image_grid)
+    write_figures([made.figures["sharpness-digits-grey"], grid], tmp_path)
+    for name in ("notes.md", "data/notes.md", "mine.svg", "data/mine.csv"):
+        (tmp_path / name).write_text("x")
     write_figures([made.figures["intervals-digits-grey"]], tmp_path)
     left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     name = "intervals-digits-grey"
-    assert left == [f"data/{name}.csv", "data/notes.md", f"{name}.svg", "notes.md"]
+    ours = [f"data/{name}.csv", "index.json", f"{name}.svg"]
+    assert left == sorted([*ours, "data/notes.md", "notes.md", "mine.svg", "data/mine.csv"])
 
 
 def test_a_suite_without_a_single_model_has_no_figures(made: Made, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.catalog.implementation import implementation
@@ -99,7 +100,7 @@ def evaluate_model(
     if inspect.isclass(model):
         raise ContractError(f"{model.__name__} is a class: give a model that is made of it, {model.__name__}(…)")
     name, _, view = dataset.partition("/")
-    with _ready(model, device) as (where, dtype):
+    with _arguments_checked(), _ready(model, device) as (where, dtype):
         source = Source(load_dataset(name, data_root), view, where, dtype)
         subject = Subject(model, source)
         images = subject.split("test", _spread(source))
@@ -113,6 +114,18 @@ def evaluate_model(
             else:
                 values += evaluate(subject, [request], on_metric=on_metric, faults=(Exception,))
         return values
+
+
+@contextlib.contextmanager
+def _arguments_checked() -> Iterator[None]:
+    """torch's distributions refuse what lies outside of their support, as they do by default; its compiler turns that
+    off for the rest of a process."""
+    before = Distribution._validate_args
+    Distribution.set_default_validate_args(__debug__)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(before)
 
 
 @contextlib.contextmanager

@@ -223,7 +223,8 @@ def _refuse_newer(path: Path, table: Table) -> None:
 def _refuse_gaps(found: pd.DataFrame, table: Table, path: Path) -> None:
     """A count that every row has, and this one lacks."""
     for column in table.columns:
-        gaps = found[column.name].isna() if column.type in ("integer", "number") and not column.empty else None
+        is_always_there = column.type in ("integer", "number") and not column.empty and column.since == 1
+        gaps = found[column.name].isna() if is_always_there else None
         if gaps is not None and gaps.any():
             where = f"line {int(gaps.to_numpy().argmax()) + 2}, column {column.name}: empty"
             raise StoreError(f"{path}: cannot be read as a table of vaebench ({where})")
