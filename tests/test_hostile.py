@@ -34,6 +34,7 @@ def test_hostile_inputs_are_refused_in_plain_words(kind):
 
 FOUND = {
     "a count that is missing": ("leaderboard", [(2, 9, ""), (9, 2, "0J")], b""),
+    "a number of nobody's seeds": ("runs", [(4, 4, "9223372036854775808")], b""),
     "a link in a cell of text": ("leaderboard", [(13, 1, "\x1b[31mred"), (23, 3, "[x](javascript:alert(1))")], b""),
 }
 """What the longer fuzz script has found, and was mended."""

@@ -42,7 +42,7 @@ def each_row(table: pd.DataFrame) -> Iterator[Any]:
 
 def _numbers(cells: pd.Series, whole: bool) -> pd.Series:
     """Empty cells are no numbers; ValueError names the column and line of one that should be."""
-    read, empty, kind = (int, pd.NA, "Int64") if whole else (_finite, math.nan, "float64")
+    read, empty, kind = (_whole, pd.NA, "Int64") if whole else (_finite, math.nan, "float64")
     found: list[Any] = []
     for place, cell in enumerate(cells):
         try:
@@ -51,6 +51,13 @@ def _numbers(cells: pd.Series, whole: bool) -> pd.Series:
             what = "whole number" if whole else "number"
             raise ValueError(f"line {place + 2}, column {cells.name}: {cell!r} is no {what}") from None
     return pd.Series(found, dtype=kind)
+
+
+def _whole(cell: str) -> int:
+    number = int(cell)
+    if abs(number) >= 1 << 63:
+        raise ValueError
+    return number
 
 
 def _finite(cell: str) -> float:
