@@ -4,6 +4,7 @@ import csv
 import functools
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -240,6 +241,34 @@ def test_debug_runs_in_this_process_and_shows_the_error(
     monkeypatch.setattr(sys, "argv", ["vaebench", "run", "tiny.yaml", "--debug"])
     with pytest.raises(ValueError, match="no such"):
         cli.main()
+
+
+def test_what_is_wrong_with_the_input_is_a_line_with_debug_too(call: Call) -> None:
+    said = call("run", "tiny.yaml", "--engine", "nowhere-near", "--debug")
+    assert (said.code, "Traceback" in said.err) == (2, False)
+    said = call("run", "tiny.yaml", "--only", "nothing/*", "--debug")
+    assert (said.code, len(said.err.splitlines())) == (5, 1)
+
+
+def test_report_says_what_is_not_there(call: Call, performing: Callable) -> None:
+    call("run", "tiny.yaml")
+    shutil.rmtree(next(Path("runs/cells").iterdir()))
+    said = call("report", "runs/tiny")
+    assert said.code == 0
+    assert said.out.splitlines()[2:] == [
+        "1 cell is not complete (1 missing); `vaebench run tiny.yaml` completes the suite"
+    ]
+
+
+def test_status_of_a_published_suite_is_that_of_its_table(call: Call, performing: Callable) -> None:
+    performing("raising")
+    call("run", "tiny.yaml")
+    here = call("status", "runs/tiny")
+    call("publish", "tiny", "--to", "results", "--incomplete")
+    there = call("status", "results/tiny")
+    assert here.out.splitlines()[0] == there.out.splitlines()[0]
+    assert " 0 open" in there.out
+    assert "failed in" in there.out
 
 
 def test_report_is_written_anew_from_the_records(call: Call, performing: Callable) -> None:

@@ -366,6 +366,19 @@ def test_a_file_where_a_folder_is_needed_is_named(command: Command, tmp_path: Pa
     assert_is_a_message(finished, str(tmp_path / "runs"))
 
 
+def test_a_folder_where_a_record_is_needed_is_named_and_without_it_the_same_command_ends_the_suite(
+    command: Command, results: ResultsFolder
+) -> None:
+    run = ("run", "{suite}", "--results", str(results.path), "--workers", "1")
+    assert command(*run).returncode == 0
+    record = next(iter(sorted(results.path.glob("cells/*/result.json"))))
+    record.unlink()
+    record.mkdir()
+    assert_is_a_message(command(*run), str(record), "a folder stands in its place; move it away")
+    record.rmdir()
+    assert command(*run).returncode == 0
+
+
 def test_unwritable_is_an_error_for_the_user() -> None:
     assert issubclass(Unwritable, StoreError)
     value = MetricValue("kl", "kl", {}, "done", 1.0, details={"x": float("nan")})

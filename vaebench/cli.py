@@ -207,14 +207,15 @@ def check(
 ) -> None:
     """Every mistake in a suite file at once; without a suite, whether plugins keep what their kinds promise."""
     from vaebench import cli_view, project
+    from vaebench.reporting.text import counted
 
     if suite is None:
         examined = project.examine(plugin or ())
         cli_view.print_lines(cli_view.console(), examined.lines)
         raise typer.Exit(COMPLETE if examined.passed else WRONG_INPUT)
     loaded = project.load_suite(suite, plugins=plugin or (), trust_plugins=trust_plugins)
-    pairs = f"{len(loaded.variants)} variants on {len(loaded.datasets)} data set views, {len(loaded.seeds)} seeds"
-    print(f"{loaded.file}: no mistakes; {pairs}")
+    sizes = {"variant": loaded.variants, "data set view": loaded.datasets, "seed": loaded.seeds}
+    print(f"{loaded.file}: no mistakes; {', '.join(counted(len(found), noun) for noun, found in sizes.items())}")
     for line in project.missing_libraries(loaded):
         print(line)
 
@@ -286,12 +287,12 @@ def report(
     plugin: Plugins = None,
 ) -> None:
     """Write leaderboard, runs, contrasts, figures and report anew from the records."""
-    from vaebench import project
+    from vaebench import cli_view, project
 
     project.load_plugins(*(plugin or ()))
     written = project.report(folder, templates)
-    print(written.report)
-    print(written.page)
+    lines = [str(written.report), str(written.page), project.lacking(written)]
+    cli_view.print_lines(cli_view.console(), filter(None, lines))
 
 
 @app.command()
@@ -577,9 +578,9 @@ def main() -> None:
         sys.stderr.close()
         code = COMPLETE
     except Exception as error:
-        if "--debug" in sys.argv:
-            raise
         code, message = _ending(error)
+        if code == INTERNAL and "--debug" in sys.argv:
+            raise
         if message:
             from vaebench.engines.process import printable
 

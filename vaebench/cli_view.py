@@ -16,6 +16,7 @@ from vaebench.engines.planning import Plan
 from vaebench.engines.process import printable
 from vaebench.engines.progress import FleetProgress, Progress
 from vaebench.project import Run, Status, View
+from vaebench.reporting.text import counted
 from vaebench.store.here import missing_compiler
 
 if TYPE_CHECKING:
@@ -53,10 +54,10 @@ def title(fleet: FleetProgress) -> str:
 def planned(plan: Plan) -> str:
     """The plan in a line: what is trained, scored, cached."""
     words = {"train": "to train", "stale": "stale", "score": "to score", "cached": "cached", "failed": "failed before"}
-    fleets = "fleet" if len(plan.jobs) == 1 else "fleets"
     counts = ", ".join(f"{plan.counts[state]} {word}" for state, word in words.items() if plan.counts.get(state))
     estimate = f", about {duration(plan.seconds)}" if plan.seconds else ""
-    return f"{plan.suite.name}: {len(plan.cells)} cells ({counts}) in {len(plan.jobs)} {fleets}{_path(plan)}{estimate}"
+    cells, fleets = counted(len(plan.cells), "cell"), counted(len(plan.jobs), "fleet")
+    return f"{plan.suite.name}: {cells} ({counts}) in {fleets}{_path(plan)}{estimate}"
 
 
 def _path(plan: Plan) -> str:
@@ -133,8 +134,8 @@ class LiveView(View):
 
     def _caption(self) -> str:
         state = self.progress
-        parts = [f"{state.done} cells done", f"{state.waiting} fleets waiting"]
-        parts += [f"{state.failed} cells failed"] if state.failed else []
+        parts = [f"{counted(state.done, 'cell')} done", f"{counted(state.waiting, 'fleet')} waiting"]
+        parts += [f"{counted(state.failed, 'cell')} failed"] if state.failed else []
         parts += [f"stopping: {state.stopping}"] if state.stopping else []
         return ", ".join(parts)
 
@@ -144,7 +145,7 @@ def _place(fleet: FleetProgress) -> str:
     if fleet.state == "training" and fleet.epoch:
         return f"epoch {fleet.epoch} of {fleet.epochs}"
     if fleet.state == "training":
-        return f"training {fleet.members} models"
+        return f"training {counted(fleet.members, 'model')}"
     if fleet.state == "scoring":
         return f"scoring {fleet.scoring}".rstrip()
     if fleet.ended:
@@ -174,7 +175,10 @@ def print_leaderboard(console: Console, run: Run) -> None:
 
 def print_summary(console: Console, run: Run, seconds: float) -> None:
     counts = run.plan.counts
-    parts = [f"{len(run.outcome.done)} cells done now", f"{counts.get('cached', 0)} of {len(run.plan.cells)} complete"]
+    parts = [
+        f"{counted(len(run.outcome.done), 'cell')} done now",
+        f"{counts.get('cached', 0)} of {len(run.plan.cells)} complete",
+    ]
     parts += [f"{counts['failed']} failed"] if counts.get("failed") else []
     lead = "interrupted; run the same command again to go on" if run.outcome.interrupted else "finished"
     say(console, f"{lead}: {', '.join(parts)}, in {duration(seconds)}")
@@ -209,14 +213,12 @@ def print_status(console: Console, status: Status) -> None:
     for fleet in status.fleets:
         say(console, f"{fleet.content['source']}  {', '.join(fleet.content['variants'])}: {fleet.sentence()}")
     for why, count in status.failures.items():
-        say(console, f"failed in {count} {'cell' if count == 1 else 'cells'}: {why}")
+        say(console, f"failed in {counted(count, 'cell')}: {why}")
 
 
 def print_comparison(console: Console, compared: "Compared") -> None:
     """One table for each matched row: every metric with its difference B − A and the verdict."""
     from tabulate import tabulate
-
-    from vaebench.reporting.text import counted
 
     say(console, f"A: {compared.first}\nB: {compared.second}")
     columns = ["metric", "A", "B", "B − A", "95 %", "p", "verdict", ""]
@@ -281,8 +283,6 @@ def print_lines(console: Console, lines: Iterable[str]) -> None:
 
 
 def print_merged(console: Console, merged: "Merged", into: Path) -> None:
-    from vaebench.reporting.text import counted
-
     print_lines(console, [*merged.conflicts, *(f"skipped: {line}" for line in merged.skipped)])
     copied = counted(merged.copied, "cell")
     say(console, f"{into}: {copied} copied, {merged.joined} completed, {merged.same} there already")

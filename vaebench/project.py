@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -260,6 +261,10 @@ def check_engine(settings: Settings) -> None:
         raise UnknownName(f"--device {settings.device}: where others choose the machine, valid are auto, cpu and cuda")
 
 
+SLURM_TIME = r"(\d+-)?\d+(:\d\d){0,2}"
+"""What sbatch --time takes: minutes, minutes:seconds, hours:minutes:seconds, days-hours, …"""
+
+
 def parsed_slurm(texts: Iterable[str]) -> dict[str, str | int]:
     """Of `partition=gpu,time=60`."""
     found: dict[str, str | int] = {}
@@ -267,6 +272,8 @@ def parsed_slurm(texts: Iterable[str]) -> dict[str, str | int]:
         name, _, value = (word.strip() for word in part.partition("="))
         if not (name and value):
             raise UnknownName(f"--slurm {part}: must be NAME=VALUE, as in partition=gpu,time=60")
+        if name == "time" and not re.fullmatch(SLURM_TIME, value):
+            raise UnknownName(f"--slurm {part}: no time of Slurm's; minutes, or [DAYS-]HOURS:MINUTES:SECONDS")
         found[name] = int(value) if value.isdigit() else value
     return found
 
@@ -355,6 +362,14 @@ def report(path: Path, templates: Path | None = None) -> SuiteFolder:
         info = {"command": command, "environment": lock.environment}
         write_again(suite, folder, info, lock.written.get(folder.runs.name, ""), templates)
     return folder
+
+
+def lacking(folder: SuiteFolder) -> str:
+    """What the report of a suite lacks, and what to do about it; nothing where it is complete."""
+    from vaebench.reporting.runs import counts_text, read_runs, unfinished
+
+    cells = unfinished(read_runs(folder.runs))
+    return f"{counts_text(cells)}; `{opened(folder.path)[2]}` completes the suite" if cells else ""
 
 
 def figures(path: str | Path) -> "dict[str, Figure]":
@@ -527,19 +542,32 @@ class Status:
 
 
 def status(path: Path) -> Status:
-    """Told from plan.json, the records, and what running workers have said; works from any shell."""
+    """Told from plan.json, the records, and what running workers have said; works from any shell. Where the records
+    are elsewhere, as those of a published folder, from runs.csv."""
     folder = SuiteFolder(path)
     if not folder.plan.exists():
         raise StoreError(f"{path}: no folder of a suite ({folder.plan.name} is missing); give DIR/SUITE")
     planned, results = read_plan(folder.plan), ResultsFolder(path.parent)
-    counts, failures = {"done": 0, "failed": 0, "open": 0}, dict[str, int]()
-    for cell in planned.cells:
-        state, why = _state_of(cell, planned, results)
-        counts[state] += 1
-        if why:
-            failures[why] = failures.get(why, 0) + 1
+    has_records = any(results.cell(cell.cell).path.is_dir() for cell in planned.cells)
+    states = (
+        [_state_of(cell, planned, results) for cell in planned.cells]
+        if has_records or not folder.runs.is_file()
+        else _states_in(folder.runs)
+    )
+    counts = {state: sum(state == found for found, _ in states) for state in ("done", "failed", "open")}
     fleets = read_progress(folder, [fleet.fleet for fleet in planned.fleets])
-    return Status(planned.suite, counts, failures, fleets)
+    return Status(planned.suite, counts, dict(Counter(why for _, why in states if why)), fleets)
+
+
+def _states_in(runs: Path) -> list[tuple[str, str]]:
+    """The same of each cell of a table."""
+    from vaebench.reporting.runs import FAILED, read_runs, unfinished
+
+    table = read_runs(runs)
+    states = dict.fromkeys(table["cell"], ("done", ""))
+    for cell, run in unfinished(table).items():
+        states[cell] = ("failed", f"{run.metric}: {run.note}") if run.status == FAILED else ("open", "")
+    return list(states.values())
 
 
 def _state_of(cell: CellLine, planned: PlanFile, results: ResultsFolder) -> tuple[str, str]:

@@ -45,6 +45,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(
         (["--detach"], "--detach is for --engine slurm, and this is --engine local\n"),
         (["--engine", "ray", "--detach"], "--detach is for --engine slurm, and this is --engine ray\n"),
         (["--slurm", "gpu"], "--slurm gpu: must be NAME=VALUE, as in partition=gpu,time=60\n"),
+        (["--slurm", "time=soon"], "--slurm time=soon: no time of Slurm's; minutes, or [DAYS-]HOURS:MINUTES:SECONDS\n"),
     ],
 )
 def test_an_option_of_another_engine_is_refused(options: list[str], message: str, call: Call) -> None:

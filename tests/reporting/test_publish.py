@@ -1,6 +1,7 @@
 """`vaebench publish`: what is copied, what is refused, and that a copy is whole or not there."""
 
 import errno
+import os
 import sys
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from vaebench import cli
 from vaebench.reporting.publish import publish, readable
 from vaebench.reporting.runs import runs_table
 from vaebench.reporting.tables import write_table
-from vaebench.store.files import StoreError, write_json
+from vaebench.store.files import StoreError, file_checksum, read_json, write_json
 from vaebench.store.folders import ResultsFolder
+from vaebench.suite.expansion import expand
 from vaebench.suite.loading import load_suite_mapping
 
 PUBLISHED = [
@@ -36,7 +38,10 @@ def finished(results, **fabricated):
     folder = results.suite(suite.name)
     write_table(folder.runs, runs_table(suite, results))
     write_json(folder.lock, {"suite": suite.to_json(), "source": "tiny"})
-    others = [folder.plan, folder.leaderboard, folder.contrasts, folder.report, folder.page]
+    cells = [{"cell": planned.cell.id, "wanted": [], "fingerprints": {}} for planned in expand(suite).planned]
+    plan = {"suite": suite.name, "cells": cells, "fleets": [], "metric_fingerprints": {}, "keep_stale": False}
+    write_json(folder.plan, plan)
+    others = [folder.leaderboard, folder.contrasts, folder.report, folder.page]
     figures = [folder.figures / "one.svg", folder.figures / "data" / "one.csv"]
     left_behind = [folder.path / "progress" / "f.json", folder.figures / ".one.svg.tmp", folder.path / "notes.txt"]
     for path in (*others, *figures, *left_behind):
@@ -150,10 +155,49 @@ def test_a_foreign_folder_is_never_replaced(folder, tmp_path):
     assert files(tmp_path / "results" / "tiny") == ["thesis.tex"]
 
 
-def test_a_suite_is_not_published_onto_itself(folder):
-    with pytest.raises(StoreError, match="is the folder to be published"):
-        publish(folder, folder.path.parent)
-    assert (folder.path / "progress" / "f.json").exists()
+@pytest.mark.parametrize(
+    ("to", "told"), [("..", "is the folder"), (".", "lies in the folder"), ("figures", "lies in the folder")]
+)
+def test_a_suite_is_not_published_onto_itself_nor_into(folder, to, told):
+    before = files(folder.path)
+    with pytest.raises(StoreError, match=f"{told} to be published"):
+        publish(folder, folder.path / to)
+    assert files(folder.path) == before
+
+
+def test_another_suite_is_never_replaced(folder, tmp_path):
+    published = publish(folder, tmp_path / "results").folder
+    write_json(published.lock, {"suite": {"name": "thesis"}})
+    with pytest.raises(StoreError, match="holds another suite, thesis"):
+        publish(folder, tmp_path / "results")
+    published.lock.write_text("{")
+    assert publish(folder, tmp_path / "results").files == len(PUBLISHED)
+
+
+def test_tables_that_are_older_than_a_record_are_refused(folder, results, tmp_path):
+    record = next(results.path.glob("cells/*/result.json"))
+    os.utime(record, ns=(later := folder.runs.stat().st_mtime_ns + 1, later))
+    with pytest.raises(StoreError, match=r"the record of a cell is newer; `vaebench report .*tiny` writes"):
+        publish(folder, tmp_path / "results")
+    os.utime(folder.runs, ns=(later, later))
+    assert publish(folder, tmp_path / "results").files == len(PUBLISHED)
+
+
+def test_a_table_that_the_report_was_not_written_from_is_refused(folder, tmp_path):
+    kept = {name: value for name, value in read_json(folder.lock).items() if name not in ("schema", "checksum")}
+    write_json(folder.lock, {**kept, "written": {"runs.csv": file_checksum(folder.runs)}})
+    assert publish(folder, tmp_path / "results").files == len(PUBLISHED)
+    folder.runs.write_text(folder.runs.read_text().replace("done,elbo,-", "done,elbo,-1"))
+    with pytest.raises(StoreError, match="not the table that the report was written from"):
+        publish(folder, tmp_path / "results")
+
+
+@pytest.mark.parametrize("name", ["suite.lock.json", "plan.json"])
+def test_a_damaged_folder_is_not_published(folder, tmp_path, name):
+    (folder.path / name).write_text("{")
+    with pytest.raises(StoreError, match=f"{name}: damaged"):
+        publish(folder, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
 
 
 def test_sizes_read_well():

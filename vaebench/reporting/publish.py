@@ -3,14 +3,13 @@
 import os
 import shutil
 import tempfile
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from vaebench.reporting.runs import DONE, NOT_APPLICABLE, read_runs
-from vaebench.reporting.tables import each_row
-from vaebench.store.files import StoreError
-from vaebench.store.folders import SuiteFolder
+from vaebench.engines.planfile import read_plan
+from vaebench.reporting.runs import counts_text, read_runs, unfinished
+from vaebench.store.files import StoreError, file_checksum, read_json
+from vaebench.store.folders import ResultsFolder, SuiteFolder
 
 LIMIT = 20_000_000
 """Bytes that a published suite may have."""
@@ -32,6 +31,7 @@ def publish(source: SuiteFolder, to: Path, incomplete: bool = False, limit: int 
     files = _published_files(source)
     if not incomplete:
         _check_complete(source)
+    _check_current(source)
     size = _checked_size(source, files, limit)
     target = SuiteFolder(to / source.path.resolve().name)
     _check_target(source, target)
@@ -60,15 +60,23 @@ def _published_files(source: SuiteFolder) -> list[Path]:
 
 
 def _check_complete(source: SuiteFolder) -> None:
-    cells: dict[str, str] = {}
-    for run in each_row(read_runs(source.runs)):
-        if run.status not in (DONE, NOT_APPLICABLE):
-            cells.setdefault(run.cell, run.status)
-    if cells:
-        counts = ", ".join(f"{count} {status}" for status, count in Counter(cells.values()).items())
-        which = "cell is" if len(cells) == 1 else "cells are"
-        what = f"{len(cells)} {which} not complete ({counts})"
-        raise StoreError(f"{source.path}: {what}; run the suite again, or publish it as it is with --incomplete")
+    if cells := unfinished(read_runs(source.runs)):
+        advice = "run the suite again, or publish it as it is with --incomplete"
+        raise StoreError(f"{source.path}: {counts_text(cells)}; {advice}")
+
+
+def _check_current(source: SuiteFolder) -> None:
+    """The tables are those that the report was written from, and no record is newer than they are."""
+    lock, again = read_json(source.lock), f"`vaebench report {source.path}` writes everything anew"
+    written = lock.get("written") or {}
+    if written.get(source.runs.name, told := file_checksum(source.runs)) != told:
+        raise StoreError(f"{source.runs}: not the table that the report was written from; {again}")
+    cells = read_plan(source.plan).cells
+    stamps = (ResultsFolder(source.path.parent).cell(line.cell).stamp for line in cells)
+    newer = sum(stamp is not None and stamp[0] > source.runs.stat().st_mtime_ns for stamp in stamps)
+    if newer:
+        records = "the record of a cell is" if newer == 1 else f"the records of {newer} cells are"
+        raise StoreError(f"{source.runs}: {records} newer; {again}")
 
 
 def _checked_size(source: SuiteFolder, files: list[Path], limit: int) -> int:
@@ -86,10 +94,23 @@ def _checked_size(source: SuiteFolder, files: list[Path], limit: int) -> int:
 
 def _check_target(source: SuiteFolder, target: SuiteFolder) -> None:
     """Never onto itself, and never in place of something that is no published suite."""
-    if target.path.resolve() == source.path.resolve():
-        raise StoreError(f"{target.path}: is the folder to be published; name another one with --to")
+    here, there = source.path.resolve(), target.path.resolve()
+    if there.is_relative_to(here) or here.is_relative_to(there):
+        place = "is" if there == here else "lies in" if there.is_relative_to(here) else "holds"
+        raise StoreError(f"{target.path}: {place} the folder to be published; name another one with --to")
     if target.path.is_symlink() or (target.path.exists() and not target.lock.is_file()):
         raise StoreError(f"{target.path}: is there already and is no published suite; move it away first")
+    if target.path.exists() and (named := _suite_name(target)) not in (None, _suite_name(source)):
+        raise StoreError(f"{target.path}: holds another suite, {named}; move it away, or name another folder with --to")
+
+
+def _suite_name(folder: SuiteFolder) -> str | None:
+    """None where the lock file is damaged: nobody's."""
+    try:
+        suite = read_json(folder.lock).get("suite")
+    except StoreError:
+        return None
+    return str(suite.get("name")) if isinstance(suite, dict) else None
 
 
 def _replace(source: SuiteFolder, files: list[Path], target: SuiteFolder) -> None:

@@ -1,7 +1,8 @@
 """runs.csv: one row per planned cell and metric, with the number or the reason why there is none."""
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,23 @@ def values_by_seed(
         if run.status in kept and not math.isnan(run.value) and (capped or not at_cap(run)):
             row.setdefault(run.metric, {})[run.seed] = run.value
     return found
+
+
+def unfinished(runs: pd.DataFrame) -> dict[str, Any]:
+    """Cell → the first of its rows that has no number and should, or not the present one."""
+    cells: dict[str, Any] = {}
+    for run in each_row(runs):
+        if run.status not in (DONE, NOT_APPLICABLE):
+            cells.setdefault(run.cell, run)
+    return cells
+
+
+def counts_text(cells: Mapping[str, Any]) -> str:
+    """`3 cells are not complete (1 failed, 2 missing)`, of the rows of each."""
+    statuses = Counter(run.status for run in cells.values())
+    counts = ", ".join(f"{count} {status}" for status, count in statuses.items())
+    which = "1 cell is" if len(cells) == 1 else f"{len(cells)} cells are"
+    return f"{which} not complete ({counts})"
 
 
 def stale_reason(note: str) -> str:

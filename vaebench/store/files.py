@@ -47,6 +47,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.chmod(0o666 & ~_umask())
+        if path.is_dir():
+            raise Unwritable(f"{path}: a folder stands in its place; move it away and run the same command again")
         temporary.replace(path)
         _sync_folder(path.parent)
     except Exception as error:
