@@ -142,6 +142,15 @@ def test_a_second_submission_of_the_same_suite_makes_nothing_twice(results: Resu
     assert len((results.path / "trained.txt").read_text().splitlines()) == 6
 
 
+def test_submissions_of_one_moment_have_folders_of_their_own(
+    results: ResultsFolder, queue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm_engine.time, "strftime", lambda form: "20261121-174424")
+    for _ in range(2):
+        submitted(plan(tiny(), results), results, queue)
+    assert len(list((results.path / "tiny" / "slurm").iterdir())) == 2
+
+
 def test_ctrl_c_cancels_the_jobs_and_keeps_what_is_finished(results: ResultsFolder) -> None:
     def interrupt() -> None:
         wait_until(lambda: len(said_pids(results)) == 3, 60)

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.benchmarks.outcome import commit
+from vaebench.reporting.text import counted
 from vaebench.store.files import write_text
 
 
@@ -18,7 +19,7 @@ def write_table(
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     made = f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    lines += ["", f"{made}, torch {version('torch')}, commit {commit()}; {seconds / 60:.0f} minutes."]
+    lines += ["", f"{made}, torch {version('torch')}, commit {commit()}; {counted(round(seconds / 60), 'minute')}."]
     table = "\n".join(lines)
     print(table)
     if document is None:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import math
-import os
+import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -77,7 +77,7 @@ class SlurmEngine:
 
     def submit(self, plan: Plan, results: ResultsFolder) -> list["Submission"]:
         """Every job of `plan`, as arrays of tasks that need nobody to wait for them."""
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         folder = results.suite(plan.suite.name).path / "slurm" / name
         folder.mkdir(parents=True)
         engine = LocalEngine(1, self.timeout, self.fail_fast, perform=self.perform)
