@@ -48,6 +48,13 @@ def test_epochs_and_members_scale_the_time_of_an_earlier_seed(results):
     assert estimate_seconds([todo], results, workers=1) == pytest.approx(2 * 30 * 2.0)
 
 
+def test_fewer_images_an_epoch_take_less_in_proportion(results):
+    """Of the 1,197 training images of digits the first 399."""
+    leave(results, cell(seed=0), seconds=6.0)
+    few = job(cell(seed=1, first_images=399))
+    assert estimate_seconds([few], results, workers=1) == pytest.approx(2.0)
+
+
 def test_the_most_alike_cell_decides(results):
     leave(results, cell(seed=0), seconds=3.0)
     leave(results, cell(seed=0, choices=WIDE), seconds=30.0)

@@ -208,6 +208,7 @@ def test_no_slip_of_the_keyboard_raises_anything_but_suite_error(slips: list[tup
         ({"suite": {1, 2}}, "suite: is a set, which no suite can hold"),
         ({"suite": "a", 3: "b"}, "holds a key that is no text but int"),
         ({"suite": "a\x00"}, "suite: holds an unprintable character"),
+        ({"suite": "a", "\ud800": 1}, "holds a key with an unprintable character"),
         ([], "a suite must be a mapping"),
         ({"seeds": 10**6000}, "seeds: must be a finite number, is a very large number"),
     ],

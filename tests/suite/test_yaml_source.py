@@ -1,5 +1,6 @@
 """YAML text to values and lines, and what is refused before anything is built."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,18 @@ def test_what_can_be_read_past_is_noted_and_the_rest_is_checked_too(line: str, p
     assert (first.line, first.path) == (6, path)
     assert first.what.startswith(what)
     assert str(second) == f"{FILE}:7: seed: unknown key (did you mean 'seeds'?)"
+
+
+def test_half_a_character_in_a_key_is_noted_and_the_key_is_shown_without_it() -> None:
+    first, second = mistakes_in(written() + '"see\\ud800ds": 3\n')
+    assert first.what.startswith(r"holds the unprintable character '\ud800'")
+    assert str(second).startswith(f"{FILE}:6: 'see?ds': unknown key")
+
+
+def test_a_character_that_json_escapes_as_two_halves_is_one() -> None:
+    text = json.dumps({"description": "β and 🎲", "🎲": 1})
+    assert "\\ud83c\\udfb2" in text
+    assert parse_source(text.encode(), FILE).content == {"description": "β and 🎲", "🎲": 1}
 
 
 def test_every_duplicate_key_is_found() -> None:

@@ -59,15 +59,15 @@ class Standing(NamedTuple):
 
 
 class Paces:
-    """Seconds that a model-epoch and a metric took, of the most alike cells first."""
+    """Seconds that training on an image and a metric took, of the most alike cells first."""
 
     def __init__(self, earlier: Iterable[tuple[Cell, Record]]) -> None:
         self.training: dict[Hashable, list[float]] = {}
         self.scoring: dict[Hashable, list[float]] = {}
         for cell, record in earlier:
-            pace = seconds_per_model_epoch(record)
-            if pace is not None:
-                _note(self.training, likeness(cell), pace)
+            epoch = seconds_per_model_epoch(record)
+            if epoch is not None:
+                _note(self.training, likeness(cell), epoch / images_an_epoch(cell))
             for key, seconds in record.training.get("scoring_seconds", {}).items():
                 family = key.partition("@")[0]
                 _note(self.scoring, [(key, *like) for like in likeness(cell)], seconds)
@@ -76,7 +76,7 @@ class Paces:
     def note_training(self, cell: Cell, standing: Standing) -> None:
         """Its own pace counts before that of any other."""
         for key in likeness(cell):
-            self.training.setdefault(key, []).append(standing.seconds / standing.epochs)
+            self.training.setdefault(key, []).append(standing.seconds / standing.epochs / images_an_epoch(cell))
 
     def job_seconds(self, job: Job, standing: Mapping[str, Standing] | None = None) -> float | None:
         """Training, what remains of it, and scoring of a fleet; None where a part of it is like nothing before."""
@@ -86,7 +86,8 @@ class Paces:
 
     def training_pace(self, cell: Cell, alike: Sequence[Hashable] | None = None) -> float | None:
         """Seconds of a model-epoch by the most alike cells seen; `alike` holds the likenesses that count, else all."""
-        return _pace(self.training, likeness(cell) if alike is None else alike)
+        pace = _pace(self.training, likeness(cell) if alike is None else alike)
+        return None if pace is None else pace * images_an_epoch(cell)
 
     def _work_seconds(self, work: CellWork, standing: Standing | None) -> Iterator[float | None]:
         alike = likeness(work.cell)
@@ -113,6 +114,13 @@ def likeness(cell: Cell) -> list[tuple[Hashable, ...]]:
         (pixels, parts["objective"]),
         (pixels,),
     ]
+
+
+def images_an_epoch(cell: Cell) -> int:
+    """That a model is trained on."""
+    recipe, splits = cell.recipe, load_catalog().datasets[cell.dataset].splits
+    images = splits["train"] + (splits["validation"] if recipe["train"] == "all" else 0)
+    return min(recipe.get("first_images") or images, images)
 
 
 def seconds_per_model_epoch(record: Record) -> float | None:
@@ -156,10 +164,8 @@ def _standing(work: CellWork, results: ResultsFolder) -> Standing | None:
         with results.cell(work.cell.id).checkpoint.open("rb") as stream:
             head = stream.read(min(int.from_bytes(stream.read(8), "little"), LONGEST_HEAD))
         state = json.loads(json.loads(head)["__metadata__"]["state"])
-        recipe, splits = work.cell.recipe, load_catalog().datasets[work.cell.dataset].splits
-        images = splits["train"] + (splits["validation"] if recipe["train"] == "all" else 0)
-        images = min(recipe.get("first_images") or images, images)
-        epochs, seconds = state["step"] * recipe["batch"] / images, state["history"]["seconds"]
+        epochs = state["step"] * work.cell.recipe["batch"] / images_an_epoch(work.cell)
+        seconds = state["history"]["seconds"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     goes_on = work.train and state["fingerprints"] == work.fingerprints

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vaebench.suite.mistakes import Findings, Mistake, Path, SuiteError
-from vaebench.suite.yaml_source import MOST_LEVELS, MOST_VALUES, UNPRINTABLE, Source
+from vaebench.suite.yaml_source import MOST_LEVELS, MOST_VALUES, UNPRINTABLE, Source, printable
 
 FILE = "<suite>"
 
@@ -30,14 +30,16 @@ def _copied(value: Any, path: Path, lines: dict[Path, int | None], odd: list[tup
         for key in value:
             if not isinstance(key, str):
                 odd.append((path, f"holds a key that is no text but {type(key).__name__}"))
-        texts = [key for key in value if isinstance(key, str)]
-        return {str(key): _copied(value[key], (*path, str(key)), lines, odd) for key in texts}
+            elif UNPRINTABLE.search(key):
+                odd.append((path, "holds a key with an unprintable character"))
+        texts = {printable(key): value[key] for key in value if isinstance(key, str)}
+        return {key: _copied(inner, (*path, key), lines, odd) for key, inner in texts.items()}
     if isinstance(value, list | tuple):
         return [_copied(element, (*path, place), lines, odd) for place, element in enumerate(value)]
     if isinstance(value, str):
         if UNPRINTABLE.search(value):
             odd.append((path, "holds an unprintable character"))
-        return UNPRINTABLE.sub("?", value)
+        return printable(value)
     if value is not None and not isinstance(value, bool | int | float):
         odd.append((path, f"is a {type(value).__name__}, which no suite can hold; use text, numbers, lists, mappings"))
         return None

@@ -37,6 +37,7 @@ INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 NOT_FINITE = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
+PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 @dataclass
@@ -176,7 +177,7 @@ class _Reader:
         if isinstance(event, ScalarEvent):
             if event.value == "<<" and event.style is None:
                 self.flaws.append((line, "merge keys (<<) are not read; write out what is meant, or use extends"))
-            return event.value
+            return printable(_joined(event.value))
         if node.items is None and node.entries is None:
             return str(node.value)
         raise self._refusal(line, "a list or mapping stands where a key is expected")
@@ -199,10 +200,10 @@ class _Reader:
         return node
 
     def _scalar(self, event: ScalarEvent, line: int) -> Any:
-        text: str = event.value
+        text = _joined(event.value)
         if match := UNPRINTABLE.search(text):
             self.flaws.append((line, f"holds the unprintable character {match.group()!r}; remove it"))
-            return UNPRINTABLE.sub("?", text)
+            return printable(text)
         return text if event.style is not None else _plain(text)
 
     def _check_tag(self, event: Event, line: int) -> None:
@@ -221,6 +222,16 @@ class _Reader:
 
     def _refusal(self, line: int, what: str) -> SuiteError:
         return SuiteError([Mistake(self.file, line, "", what)])
+
+
+def printable(text: str) -> str:
+    """With a question mark for what neither a file nor a terminal can show."""
+    return UNPRINTABLE.sub("?", text)
+
+
+def _joined(text: str) -> str:
+    """JSON writes a character beyond 65,535 as two escapes, which YAML takes for two characters."""
+    return PAIR.sub(lambda match: match.group().encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
 
 
 def _around(node: Node, children: list[Node]) -> Node:
