@@ -5,9 +5,12 @@ import random
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.benchmarks import gate, growth, outcome
+from tests.benchmarks import estimates, gate, growth, outcome
 from tests.benchmarks.timing import Rounds, alternate
 from tests.benchmarks.workloads import Shape, Steps, random_source
+from vaebench.store.record import Record
+from vaebench.suite.expansion import expand, requests
+from vaebench.suite.loading import load_suite_mapping
 
 
 @pytest.mark.parametrize("shape", [Shape(), Shape(2, batch=20, latent=5), Shape(hidden=50, samples=7)])
@@ -68,6 +71,31 @@ def test_a_table_finds_its_place_in_the_page_and_leaves_the_rest(tmp_path):
 
 def test_every_benchmark_that_writes_has_its_place_in_the_page():
     content = outcome.PAGE.read_text(encoding="utf-8")
-    for name in ("profile", "steppers", "peers", "peers-evaluation", "growth", "precision"):
+    for name in ("profile", "steppers", "peers", "peers-evaluation", "growth", "precision", "estimates"):
         assert f"<!-- {name} -->\n" in content
         assert f"<!-- /{name} -->\n" in content
+
+
+def test_a_row_is_estimated_from_the_others_alone():
+    """VAE and β-VAE are as alike as two variants are; one took three times as long as the other."""
+    variants = ["vae", {"extends": "beta-vae", "objective": {"beta": 4}}]
+    suite = load_suite_mapping(
+        {"suite": "two", "datasets": ["digits/binary"], "seeds": 2, "variants": variants, "metrics": ["kl"]}
+    )
+    seconds = {"vae": 2.0, "beta-vae": 6.0}
+    seen = {}
+    for planned in expand(suite).planned:
+        scoring = {request.key: 1.0 for request in requests(suite, planned)}
+        epochs = planned.cell.recipe["epochs"]
+        took = {"seconds": seconds[planned.variant], "epochs": epochs, "scoring_seconds": scoring}
+        seen[planned.cell.id] = planned.cell, Record(planned.cell.id, "done", {}, training=took)
+    first, second = estimates.judged(suite, seen)
+    assert (first.estimated, first.taken) == pytest.approx((14.0, 6.0))
+    assert (second.estimated, second.taken) == pytest.approx((6.0, 14.0))
+    assert estimates.summary("two", [first, second])[1:] == [
+        2,
+        pytest.approx(1.0),
+        pytest.approx(29 / 21),
+        "0.43 … 2.33",
+        "0 of 2",
+    ]
