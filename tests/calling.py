@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -10,8 +11,7 @@ from tests.plugins.writing import forgotten
 from vaebench import cli
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(NamedTuple):
     code: int
     out: str
     err: str
@@ -23,8 +23,8 @@ Call = Callable[..., Said]
 def caller(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *first: str) -> Call:
     """A function that calls `vaebench`, with the arguments `first` before all others; each call knows no plugin."""
 
-    def call(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["vaebench", *first, *arguments])
+    def call(*arguments: str | Path) -> Said:
+        monkeypatch.setattr(sys, "argv", ["vaebench", *first, *map(str, arguments)])
         with forgotten(), pytest.raises(SystemExit) as ending:
             cli.main()
         captured = capsys.readouterr()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.calling import Call, caller
 from tests.plugins.writing import forgotten
 from vaebench.store.here import user_cache
 
@@ -48,3 +49,9 @@ def _own_catalog() -> Iterator[None]:
     """Plugins join the catalog of their process; here each test has a process, as it were, of its own."""
     with forgotten():
         yield
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """The command line, in the process of the test."""
+    return caller(monkeypatch, capsys)

@@ -2,14 +2,12 @@
 
 import dataclasses
 import json
-import sys
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from tests.reporting.fabrication import TINY, fabricate, failed, plausible
-from vaebench import cli
 from vaebench.reporting import statistics
 from vaebench.reporting.compare import Side, compare, compare_means, read_side
 from vaebench.reporting.leaderboard import Leaderboard, leaderboard_table
@@ -187,27 +185,15 @@ def test_a_row_that_is_there_twice_is_refused(tmp_path):
         compare(read_side(folder), read_side(folder))
 
 
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vaebench", "compare", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ending:
-            cli.main()
-        captured = capsys.readouterr()
-        return ending.value.code, captured.out, captured.err
-
-    return run
-
-
 def test_the_command_prints_a_table_or_json(tmp_path, call):
     first, second = written(tmp_path, "a"), written(tmp_path, "b", numbers=shifted(0.5))
-    code, out, _ = call(first, second, "--only", "*/vae-mse")
+    code, out, _ = call("compare", first, second, "--only", "*/vae-mse")
     assert code == 0
     assert "digits/grey/vae-mse (density): the same models" in out
     assert "vae-gaussian" not in out
     line = next(line for line in out.splitlines() if line.startswith("bits_per_dim"))
     assert line.endswith("A better")
-    code, out, _ = call(first, second, "--json", "--metric", "kl")
+    code, out, _ = call("compare", first, second, "--json", "--metric", "kl")
     rows = json.loads(out)["rows"]
     assert [metric["metric"] for metric in rows[1]["metrics"]] == ["kl"]
     assert rows[1]["metrics"][0]["verdict"] == "B higher"
@@ -216,11 +202,11 @@ def test_the_command_prints_a_table_or_json(tmp_path, call):
 def test_nothing_in_common_is_exit_code_5_and_wrong_input_2(tmp_path, call):
     folder = written(tmp_path, "a")
     other = written(tmp_path, "b", {**SMALL, "variants": ["vae"]})
-    assert call(folder, other)[0] == 5
-    assert call(folder, folder, "--only", "nothing")[0] == 5
-    code, _, said = call(folder, tmp_path / "none")
+    assert call("compare", folder, other)[0] == 5
+    assert call("compare", folder, folder, "--only", "nothing")[0] == 5
+    code, _, said = call("compare", folder, tmp_path / "none")
     assert (code, "none: no folder of a suite and no leaderboard" in said) == (2, True)
-    code, _, said = call(folder, folder / "runs.csv")
+    code, _, said = call("compare", folder, folder / "runs.csv")
     assert (code, "no column measure" in said) == (2, True)
-    code, _, said = call(folder, folder, "--metric", "elbow")
+    code, _, said = call("compare", folder, folder, "--metric", "elbow")
     assert (code, "did you mean 'elbo'" in said) == (2, True)

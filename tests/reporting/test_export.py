@@ -4,7 +4,6 @@ import csv
 import importlib.util
 import json
 import re
-import sys
 
 import jsonschema
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 import pytest
 
 from tests.reporting.fabrication import TINY, fabricate, failed
-from vaebench import cli
 from vaebench.reporting.contrasts import contrasts_table
 from vaebench.reporting.dictionary import TABLES, json_schema, read
 from vaebench.reporting.export import export, harmless, latin
@@ -139,18 +137,6 @@ def test_negative_numbers_of_every_table_have_the_minus_of_mathematics(folder, t
         text = export(folder, tmp_path / f"{name}.tex", name).read_text()
         assert re.search(r"& +\$-\$\d", text), name
         assert not re.search(r"& +-\d", text), name
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vaebench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ending:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ending.value.code or 0), said.out, said.err
-
-    return run
 
 
 def test_the_command_writes_the_file_and_names_it(folder, tmp_path, call):

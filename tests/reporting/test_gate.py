@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -377,18 +376,6 @@ def test_a_stale_number_never_becomes_a_baseline(tmp_path):
     with pytest.raises(StoreError, match="5 stale cells"):
         write_baseline(tmp_path / "baseline.csv", run_of(tmp_path / "now", instead={"vae-mse": older}))
     assert not (tmp_path / "baseline.csv").exists()
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vaebench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ending:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ending.value.code or 0), said.out, said.err
-
-    return run
 
 
 def test_the_command_ends_with_4_on_a_regression_and_with_0_without(tmp_path, kept, call):

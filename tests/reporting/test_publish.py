@@ -2,13 +2,11 @@
 
 import errno
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.reporting.fabrication import TINY, fabricate, failed
-from vaebench import cli
 from vaebench.reporting.publish import publish, readable
 from vaebench.reporting.runs import runs_table
 from vaebench.reporting.tables import write_table
@@ -204,19 +202,12 @@ def test_sizes_read_well():
     assert [readable(size) for size in (950, 31_400, 1_234_567)] == ["1 kB", "31 kB", "1.2 MB"]
 
 
-def test_the_command_takes_a_name_or_a_folder(tmp_path, monkeypatch, capsys):
+def test_the_command_takes_a_name_or_a_folder(tmp_path, monkeypatch, call):
     monkeypatch.chdir(tmp_path)
     finished(ResultsFolder(tmp_path / "runs"))
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vaebench", "publish", *arguments])
-        with pytest.raises(SystemExit) as ending:
-            cli.main()
-        return ending.value.code, capsys.readouterr()
-
-    code, said = call("tiny")
-    assert (code, said.out.startswith("results/tiny: 9 files, ")) == (0, True)
-    assert call("runs/tiny", "--to", "elsewhere")[0] == 0
+    said = call("publish", "tiny")
+    assert (said.code, said.out.startswith("results/tiny: 9 files, ")) == (0, True)
+    assert call("publish", "runs/tiny", "--to", "elsewhere").code == 0
     assert files(tmp_path / "elsewhere" / "tiny") == PUBLISHED
-    code, said = call("nobody")
-    assert (code, "runs/nobody: no folder of a suite" in said.err) == (2, True)
+    said = call("publish", "nobody")
+    assert (said.code, "runs/nobody: no folder of a suite" in said.err) == (2, True)

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vaebench import cli
 from vaebench.store.cell import Cell
 from vaebench.store.files import StoreError, checksum, read_json, write_json
 from vaebench.store.folders import ResultsFolder
@@ -363,18 +361,6 @@ def test_a_suite_with_an_odd_name_or_damaged_or_behind_a_link_is_refused(tmp_pat
     assert (reasons[0], reasons[2]) == ("is no name of a suite", "is a link, and links are not followed")
     assert reasons[1].startswith("damaged")
     assert {path.name for path in mine.path.iterdir()} == {"cells"}
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vaebench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ending:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ending.value.code or 0), said.out, said.err
-
-    return run
 
 
 def test_the_command_merges_several_folders_and_says_what_it_did(tmp_path, call):
