@@ -376,7 +376,7 @@ def figures(path: str | Path) -> "dict[str, Figure]":
     """The figures of a suite's report by name, not drawn yet: `figures("runs/quickstart")[name].axes()` draws one."""
     from vaebench.reporting.contrasts import contrasts_table
     from vaebench.reporting.figures.catalogue import figures as figures_of
-    from vaebench.reporting.figures.stored import stored_figures
+    from vaebench.reporting.figures.catalogue import stored_figures
     from vaebench.reporting.leaderboard import leaderboard_table
     from vaebench.reporting.runs import runs_table
     from vaebench.reporting.write import has_records

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from vaebench.reporting.contrasts import contrasts_table
-from vaebench.reporting.figures.catalogue import figures, write_figures
+from vaebench.reporting.figures.catalogue import figures, stored_figures, write_figures
 from vaebench.reporting.figures.figure import Figure
-from vaebench.reporting.figures.stored import stored_figures
 from vaebench.reporting.html import render_html
 from vaebench.reporting.leaderboard import leaderboard_table
 from vaebench.reporting.markdown import render_markdown

@@ -59,6 +59,17 @@ OF_CONTRASTS = (samples.make, strips.make, code_training.make, code_counts.make)
 forty questions stays small enough to be published."""
 
 
+DRAWERS = {
+    stored.drawer_name(drawer): drawer
+    for drawer in (
+        *(code_counts.draw, code_training.draw, curves.draw, differences.draw, intervals.draw, latents.draw),
+        *(manifold.draw, rate_distortion.draw, reconstructions.draw, samples.draw, sharpness.draw, strips.draw),
+        *(traversals.draw_along, traversals.draw_planes, traversals.draw_categories, traversals.draw_sweep),
+    )
+}
+"""Name in the index of a published folder → what draws it."""
+
+
 def figures(
     suite: Suite, results: ResultsFolder, runs: pd.DataFrame, leaderboard: pd.DataFrame, contrasts: pd.DataFrame
 ) -> Iterator[Figure]:
@@ -74,6 +85,11 @@ def figures(
             name = _free(figure.name, taken)
             taken.add(name.lower())
             yield replace(figure, name=name)
+
+
+def stored_figures(folder: Path) -> Iterator[Figure]:
+    """The figures of a published folder, as `figures` made them once."""
+    return stored.read_figures(folder, DRAWERS)
 
 
 def write_figures(made: Iterable[Figure], folder: Path) -> list[Written]:

@@ -5,28 +5,13 @@ A picture is drawn from the numbers as they were stored, so that whoever has the
 
 import contextlib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from vaebench.reporting.figures import (
-    code_counts,
-    code_training,
-    curves,
-    differences,
-    intervals,
-    latents,
-    manifold,
-    rate_distortion,
-    reconstructions,
-    samples,
-    sharpness,
-    strips,
-    traversals,
-)
 from vaebench.reporting.figures.figure import Figure, Section, slug
 from vaebench.reporting.tables import read_table, write_table
 from vaebench.store.files import Damaged, StoreError, read_json, replacing, write_json
@@ -43,19 +28,9 @@ TESTS: dict[str, Callable[[Any], bool]] = {
 """What a column may be beside text."""
 
 
-def _drawer_name(drawer: Callable[..., Any]) -> str:
+def drawer_name(drawer: Callable[..., Any]) -> str:
     """`differences.draw`"""
     return f"{drawer.__module__.rpartition('.')[2]}.{drawer.__name__}"
-
-
-DRAWERS: dict[str, Callable[..., Any]] = {
-    _drawer_name(drawer): drawer
-    for drawer in (
-        *(code_counts.draw, code_training.draw, curves.draw, differences.draw, intervals.draw, latents.draw),
-        *(manifold.draw, rate_distortion.draw, reconstructions.draw, samples.draw, sharpness.draw, strips.draw),
-        *(traversals.draw_along, traversals.draw_planes, traversals.draw_categories, traversals.draw_sweep),
-    )
-}
 
 
 def data_file(figure: Figure, folder: Path) -> Path:
@@ -115,7 +90,7 @@ def write_index(figures: list[Figure], folder: Path) -> None:
             "section": figure.section,
             "subject": figure.subject,
             "view": figure.view,
-            "drawer": _drawer_name(figure.drawer),
+            "drawer": drawer_name(figure.drawer),
             "more": dict(figure.more),
             "columns": kinds_of(figure.data),
         }
@@ -124,28 +99,31 @@ def write_index(figures: list[Figure], folder: Path) -> None:
     write_json(folder / INDEX, {"figures": entries})
 
 
-def stored_figures(folder: Path) -> Iterator[Figure]:
-    """The figures of a folder in their order. StoreError says what is wrong with the index or the data."""
+def read_figures(folder: Path, drawers: Mapping[str, Callable[..., Any]]) -> Iterator[Figure]:
+    """The figures of a folder in their order, to be drawn by those whom the index names.
+
+    StoreError says what is wrong with the index or the data.
+    """
     path = folder / INDEX
     if not path.exists():
         raise StoreError(f"{path}: missing, and with it what the pictures show; publish the suite again")
     entries: Any = read_json(path).get("figures")
     for entry in entries if isinstance(entries, list) else [entries]:
         try:
-            yield _figure(entry, folder)
+            yield _figure(entry, folder, drawers)
         except (KeyError, TypeError, ValueError, AttributeError, OSError, zipfile.BadZipFile) as error:
             name = entry.get("name") if isinstance(entry, dict) else entry
             what = f"figure {str(name)[:80]!r} ({type(error).__name__}: {error})"
             raise Damaged(f"{path}: cannot be used, {what}; publish the suite again") from error
 
 
-def _figure(entry: dict[str, Any], folder: Path) -> Figure:
+def _figure(entry: dict[str, Any], folder: Path, drawers: Mapping[str, Callable[..., Any]]) -> Figure:
     words = {word: str(entry[word]) for word in ("name", "title", "caption", "section", "subject", "view")}
     if words["name"] != slug(words["name"]) or words["section"] not in get_args(Section):
         raise ValueError("not as vaebench writes it")
     kinds = dict(entry["columns"])
     stored = folder / "data" / f"{words['name']}{'.csv' if kinds else '.npz'}"
-    drawer, more = DRAWERS[entry["drawer"]], dict(entry["more"])
+    drawer, more = drawers[entry["drawer"]], dict(entry["more"])
     return Figure(**words, data=read_data(stored, kinds), drawer=drawer, more=more)  # type: ignore[arg-type]
 
 
