@@ -128,6 +128,8 @@ def test_only_runs_a_part_and_the_rest_stays_planned(call: Call, performing: Cal
     said = call("run", "tiny.yaml", "--only", "digits/binary/beta-vae[beta=4]")
     assert said.code == 0
     assert "2 done, 0 failed, 12 open" in call("status", "runs/tiny").out
+    assert call("run", "tiny.yaml", "--only", "*/odd", "--only", "digits/grey/ppca").code == 0
+    assert "8 done, 0 failed, 6 open" in call("status", "runs/tiny").out
 
 
 def test_a_pattern_that_matches_nothing_is_exit_code_5(call: Call, performing: Callable) -> None:
@@ -135,6 +137,8 @@ def test_a_pattern_that_matches_nothing_is_exit_code_5(call: Call, performing: C
         said = call(verb, "tiny.yaml", "--only", "mnist/*")
         assert said.code == 5
         assert "matches none of the 14 planned cells" in said.err
+    said = call("plan", "tiny.yaml", "--only", "*/odd", "--only", "*/od", "--only", "mnist/*")
+    assert [line.split()[1] for line in said.err.splitlines()] == ["'*/od'", "'mnist/*'"]
     assert not Path("runs").exists()
 
 

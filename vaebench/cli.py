@@ -61,7 +61,10 @@ Seeds = Annotated[int | None, typer.Option("--seeds", help="Run with seeds 0 …
 Profile = Annotated[
     str | None, typer.Option("--profile", metavar="NAME", help="One of the suite's profiles, such as cpu or gpu.")
 ]
-Only = Annotated[str | None, typer.Option("--only", metavar="GLOB", help="Only matching dataset/view/variant.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="GLOB", help="Only matching dataset/view/variant; may be repeated."),
+]
 DataRoot = Annotated[
     Path | None,
     typer.Option(

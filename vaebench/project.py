@@ -31,7 +31,7 @@ from vaebench.plugins.loading import load_plugins
 from vaebench.store.files import StoreError, file_checksum, read_json, write_json
 from vaebench.store.folders import ResultsFolder, SuiteFolder
 from vaebench.store.here import remember_results
-from vaebench.suite import question, trainers
+from vaebench.suite import question, selection, trainers
 from vaebench.suite.loading import load_suite, load_suite_mapping
 from vaebench.suite.mistakes import Findings, SuiteError, enumerated, nearest
 from vaebench.suite.suite import Suite
@@ -170,8 +170,10 @@ def plan(suite: str | Path | Mapping[str, Any] | Suite, settings: Settings | Non
         settings.workers or default_workers(settings.device),
         settings.compiled,
     )
-    if not made.selected:
-        raise NothingMatched(f"--only {settings.policy.only!r} matches none of the {len(made.cells)} planned cells")
+    rows = {(planned.cell.source, planned.variant) for planned in made.cells}
+    if lost := selection.idle(settings.policy.only, rows):
+        lines = (f"--only {pattern!r} matches none of the {len(made.cells)} planned cells" for pattern in lost)
+        raise NothingMatched("\n".join(lines))
     return made
 
 
@@ -399,8 +401,10 @@ def opened(path: Path) -> tuple[SuiteFolder, Suite, str]:
     return folder, lock.suite, command_of(lock.content)
 
 
-def compare(first: Path, second: Path, only: str | None = None, metrics: Sequence[str] | None = None) -> "Compared":
-    """Two suites' folders or leaderboards, row by row; `only` is a pattern of dataset/view/variant."""
+def compare(
+    first: Path, second: Path, only: selection.Patterns = None, metrics: Sequence[str] | None = None
+) -> "Compared":
+    """Two suites' folders or leaderboards, row by row; `only` is patterns of dataset/view/variant."""
     from vaebench.reporting.compare import compare as compare_sides
     from vaebench.reporting.compare import read_side
 

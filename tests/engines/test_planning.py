@@ -12,6 +12,7 @@ from vaebench.engines.planning import Plan, Policy, plan
 from vaebench.store import fingerprints
 from vaebench.store.folders import ResultsFolder
 from vaebench.suite.loading import load_suite_mapping
+from vaebench.suite.selection import Patterns
 from vaebench.suite.suite import Suite
 
 WIDE = {
@@ -235,9 +236,13 @@ def test_a_model_whose_file_is_gone_is_trained_again_when_it_is_to_be_scored(res
         ("digits/*/beta-vae*", {"beta-vae[beta=0.5]", "beta-vae[beta=2]"}),
         ("*/beta-vae[beta=2]", {"beta-vae[beta=2]"}),
         ("vae", set()),
+        (("*/vae", "*/beta-vae[beta=2]"), {"vae", "beta-vae[beta=2]"}),
+        ((), {"vae", "beta-vae[beta=0.5]", "beta-vae[beta=2]"}),
     ],
 )
-def test_only_selects_by_data_set_view_and_variant(pattern: str, selected: set[str], results: ResultsFolder) -> None:
+def test_only_selects_by_data_set_view_and_variant(
+    pattern: Patterns, selected: set[str], results: ResultsFolder
+) -> None:
     suite = tiny(variants=["vae", {"extends": "beta-vae", "objective": {"beta": [0.5, 2]}}])
     made = plan(suite, results, Policy(only=pattern))
     assert len(made.cells) == 6

@@ -4,7 +4,6 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from vaebench.catalog.catalog import KINDS, load_catalog
@@ -19,6 +18,7 @@ from vaebench.store.folders import ResultsFolder, Stamp
 from vaebench.store.record import MetricRequest, Record
 from vaebench.suite.expansion import Impossible, expand, requests
 from vaebench.suite.fleets import group
+from vaebench.suite.selection import Patterns, is_selected
 from vaebench.suite.suite import Suite
 from vaebench.suite.trainers import library_of
 
@@ -36,14 +36,12 @@ class Policy:
     """Take up cells and metrics whose record says that they failed."""
     keep_stale: bool = False
     """Reuse what older sources made instead of making it again."""
-    only: str | None = None
-    """A pattern on `dataset/view/variant`; other cells are planned but not taken up."""
+    only: Patterns = None
+    """A pattern on `dataset/view/variant`, or several; other cells are planned but not taken up."""
 
     def selects(self, source: str, variant: str) -> bool:
-        """Whether `only` matches; `[` stands for itself, since variants' names contain it."""
-        if self.only is None:
-            return True
-        return fnmatchcase(f"{source}/{variant}", self.only.replace("[", "[[]"))
+        """Whether the run takes up this row."""
+        return is_selected(source, variant, self.only)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import absent
 from vaebench.store.files import StoreError
 from vaebench.store.folders import SuiteFolder
+from vaebench.suite.selection import Patterns, is_selected
 from vaebench.suite.suite import Suite
 
 VERDICTS = {
@@ -182,11 +182,11 @@ def read_side(path: Path) -> Side:
     )
 
 
-def compare(first: Side, second: Side, only: str | None = None, metrics: Collection[str] | None = None) -> Compared:
-    """Every metric that both sides have of every row that both have; `only` is a pattern of dataset/view/variant."""
+def compare(first: Side, second: Side, only: Patterns = None, metrics: Collection[str] | None = None) -> Compared:
+    """Every metric that both sides have of every row that both have; `only` is patterns of dataset/view/variant."""
     wanted = [metric for metric in first.board.metrics if metric in second.board.metrics]
     wanted = [metric for metric in wanted if metrics is None or metric in metrics]
-    left, right = ([key for key in side.rows if _is_wanted(key, only)] for side in (first, second))
+    left, right = ([key for key in side.rows if is_selected(key.source, key.variant, only)] for side in (first, second))
     shared = [key for key in left if key in second.rows]
     differences = [
         found for key in shared for metric in wanted if (found := _difference(first, second, key, metric)) is not None
@@ -225,11 +225,6 @@ def _standard_error(side: statistics.Estimate) -> float:
     assert side.low is not None
     assert side.high is not None
     return (side.high - side.low) / 2 / float(special.stdtrit(side.seeds - 1, 1 - statistics.LEVEL / 2))
-
-
-def _is_wanted(key: Key, only: str | None) -> bool:
-    """`[` stands for itself, since variants' names contain it."""
-    return only is None or fnmatchcase(f"{key.source}/{key.variant}", only.replace("[", "[[]"))
 
 
 def _difference(first: Side, second: Side, key: Key, metric: str) -> Difference | None:
