@@ -15,7 +15,7 @@ from vaebench.plugins.loading import load_as_planned
 from vaebench.store.cell import Cell
 from vaebench.suite.trainers import library_of
 from vaebench.training.initialisation import DTYPES, is_fitted
-from vaebench.training.memory import SHARE, member_bytes
+from vaebench.training.memory import SHARE, demand
 from vaebench.training.steppers import best_stepper
 
 CONTEXT = 1 << 29
@@ -44,9 +44,7 @@ def training_bytes(job: Job, device: torch.device) -> int:
     cells = [work.cell for work in job.cells if work.train]
     if not cells or is_fitted(cells[0]) or library_of(cells[0].composition, load_catalog()):
         return 0
-    lasting, working = member_bytes(cells[0], _source(cells[0], job.data_root, device))
-    at_once = 1 if best_stepper(device) == "in-turn" else len(cells)
-    return lasting * len(cells) + working * at_once
+    return demand(cells[0], _source(cells[0], job.data_root, device)).of(len(cells), best_stepper(device))
 
 
 def _source(cell: Cell, data_root: str | None, device: torch.device) -> Source:

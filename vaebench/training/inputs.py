@@ -92,7 +92,7 @@ class Draws:
     def at(self, step: int) -> Tensor:
         """(member, draw, image, size)"""
         if not self.first <= step < self.first + len(self.block):
-            self.first = step - step % self.block_steps
+            self.first, self.block = step - step % self.block_steps, torch.empty(0)  # gone before the next is drawn
             self.block = self.law(self.keys, self.first, self.block_steps, self.numbers, self.dtype)
         return self.block[step - self.first].reshape(len(self.keys), *self.shape)
 
