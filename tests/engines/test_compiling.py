@@ -3,8 +3,8 @@
 import pytest
 
 from tests.compositions import cell
-from tests.engines.test_estimate import job
-from vaebench.engines.compiling import FIRST_SECONDS, SHARE, compiled_where_it_pays
+from tests.engines.test_estimate import WIDE, job
+from vaebench.engines.compiling import FIRST_SECONDS, SAVED, compiled_where_it_pays
 from vaebench.engines.estimate import estimate_seconds, machine
 from vaebench.store.folders import ResultsFolder
 from vaebench.store.here import remember_results
@@ -37,12 +37,31 @@ def test_what_was_never_seen_is_not_compiled_unless_asked(results):
     assert not chosen(results, "never")
 
 
-def test_compiling_may_take_a_tenth_of_the_plain_training(results):
-    leave(results, cell(seed=0, epochs=EPOCHS), seconds=1.01 * FIRST_SECONDS / SHARE)
+def test_compiling_may_take_what_it_is_taken_to_save(results):
+    leave(results, cell(seed=0, epochs=EPOCHS), seconds=1.01 * FIRST_SECONDS / SAVED)
     assert chosen(results)
     assert not chosen(results, train=False)
     assert not chosen(results, "never")
-    leave(results, cell(seed=0, epochs=EPOCHS), seconds=0.99 * FIRST_SECONDS / SHARE)
+    leave(results, cell(seed=0, epochs=EPOCHS), seconds=0.99 * FIRST_SECONDS / SAVED)
+    assert not chosen(results)
+    assert chosen(results, epochs=2 * EPOCHS)
+
+
+@pytest.mark.parametrize(("preparing", "pays"), [(4.0, True), (5.5, False), (10.5, False)])
+def test_what_its_kind_was_seen_to_save_decides_up_to_a_tenth(preparing, pays, results):
+    """Of 100 s: five are saved where compiled steps take 95; however much is saved, compiling may take ten."""
+    leave(results, cell(seed=0, epochs=EPOCHS), seconds=100.0)
+    leave(results, cell(seed=5, epochs=EPOCHS), seconds=95.0, compiled=True, preparing=preparing)
+    assert chosen(results) == pays
+    leave(results, cell(seed=5, epochs=EPOCHS), seconds=50.0, compiled=True, preparing=preparing)
+    assert chosen(results) == (preparing < 10.0)
+
+
+def test_of_a_kind_that_was_never_compiled_the_dearest_seen_counts(results):
+    """A median would count the fleets that found their steps compiled already."""
+    leave(results, cell(seed=0, epochs=EPOCHS), seconds=1000.0)
+    for seed, preparing in enumerate([0.5, 0.5, 70.0]):
+        leave(results, cell(seed=seed, choices=WIDE, epochs=EPOCHS), 9.0, compiled=True, preparing=preparing)
     assert not chosen(results)
     assert chosen(results, epochs=2 * EPOCHS)
 

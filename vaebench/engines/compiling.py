@@ -1,6 +1,6 @@
-"""Which fleets of a plan are trained by compiled steps: those where compiling takes little of what it is to shorten."""
+"""Which fleets of a plan are trained by compiled steps: those where compiling takes less than it saves."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Literal
@@ -17,8 +17,11 @@ Wanted = Literal["auto", "never", "always"]
 
 FIRST_SECONDS = 40.0
 """What compiling a fleet is taken to cost where none was seen to be compiled."""
+SAVED = 0.06
+"""Share of a training that compiled steps are taken to save where no model of its kind was seen on both paths: of one
+member of the network in docs/performance.md."""
 SHARE = 0.1
-"""Of a fleet's training that compiling it may take at most."""
+"""Of a fleet's training that compiling it may take at most, whatever it saves."""
 
 
 def compiled_where_it_pays(jobs: Sequence[Job], results: ResultsFolder, wanted: Wanted) -> tuple[Job, ...]:
@@ -50,23 +53,33 @@ class Seen:
         for cell, record in earlier:
             by_path[bool(record.training.get("compiled"))].append((cell, record))
         self.plain, self.compiled = Paces(by_path[False]), Paces(by_path[True])
-        costs = [
-            record.training["preparing_seconds"] * record.training.get("members", 1)
-            for _, record in by_path[True]
-            if record.training.get("preparing_seconds")
-        ]
-        self.compiling_seconds = median(costs) if costs else FIRST_SECONDS
+        self.costs: dict[Hashable, list[float]] = {}
+        """Kind → seconds that tracing and compiling one of its fleets took."""
+        for cell, record in by_path[True]:
+            if preparing := record.training.get("preparing_seconds"):
+                self.costs.setdefault(_kind(cell), []).append(preparing * record.training.get("members", 1))
 
     def pays(self, job: Job) -> bool:
-        """Whether compiling takes a tenth of the plain training at most; not where a model of the very same kind was
-        seen to gain nothing by it."""
+        """Whether compiling takes less than compiled steps save, and a tenth of the plain training at most."""
         trained = [work.cell for work in job.cells if work.train]
         paces = [self.plain.training_pace(cell) for cell in trained]
         if not trained or None in paces:
             return False
         seconds = sum(pace * cell.recipe["epochs"] for pace, cell in zip(paces, trained, strict=True) if pace)
-        if self.compiling_seconds > SHARE * seconds:
-            return False
-        same = likeness(trained[0])[:1]
-        plain, compiled = (paces.training_pace(trained[0], same) for paces in (self.plain, self.compiled))
-        return plain is None or compiled is None or compiled < plain
+        return self._cost(trained[0]) < min(SHARE, self._saved(trained[0])) * seconds
+
+    def _cost(self, cell: Cell) -> float:
+        """What is compiled is kept, so of its own kind what it usually took; of another the most that any took here."""
+        if own := self.costs.get(_kind(cell)):
+            return median(own)
+        return max((cost for costs in self.costs.values() for cost in costs), default=FIRST_SECONDS)
+
+    def _saved(self, cell: Cell) -> float:
+        """Share of the plain training; of the very same kind where both paths were seen."""
+        plain, compiled = (paces.training_pace(cell, [_kind(cell)]) for paces in (self.plain, self.compiled))
+        return SAVED if plain is None or compiled is None else 1.0 - compiled / plain
+
+
+def _kind(cell: Cell) -> Hashable:
+    """Cells whose steps are the same program."""
+    return likeness(cell)[0]
