@@ -97,12 +97,12 @@ def test_a_damaged_record_is_passed_over(results):
     assert estimate_seconds([job(cell(seed=1))], results, workers=1) == pytest.approx(3.0)
 
 
-def stand(results, made, step, seconds, fingerprints=None):
+def stand(results, made, step, seconds, fingerprints=None, preparing=0.0):
     """A checkpoint of `made` after so many steps, as training leaves it."""
     checkpoints = Checkpoints(lambda cell: results.cell(cell.id).checkpoint, {made.id: fingerprints or {}})
     system, objective = build_system(made, load_dataset("digits").shape, 1197)
     member = Member(made, system, objective)
-    member.history.seconds = seconds
+    member.history.seconds, member.history.preparing = seconds + preparing, preparing
     checkpoints.save([member], step)
 
 
@@ -110,6 +110,12 @@ def test_a_model_that_stands_half_way_takes_what_remains_at_its_own_pace(results
     """40 epochs of 1,197 images in batches of 100; a quarter of them took 5 s."""
     made = cell(seed=0, epochs=40)
     stand(results, made, step=round(10 * 1197 / 100), seconds=5.0)
+    assert estimate_seconds([job(made)], results, workers=1) == pytest.approx(15.0, rel=0.01)
+
+
+def test_compiling_is_no_part_of_what_remains(results):
+    made = cell(seed=0, epochs=40)
+    stand(results, made, step=round(10 * 1197 / 100), seconds=5.0, preparing=60.0)
     assert estimate_seconds([job(made)], results, workers=1) == pytest.approx(15.0, rel=0.01)
 
 

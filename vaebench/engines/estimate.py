@@ -74,7 +74,7 @@ class Paces:
                 _note(self.scoring, [(family, *like) for like in likeness(cell)], seconds)
 
     def note_training(self, cell: Cell, standing: Standing) -> None:
-        """Its own pace counts before that of any other."""
+        """As one more of its kind."""
         for key in likeness(cell):
             self.training.setdefault(key, []).append(standing.seconds / standing.epochs / images_an_epoch(cell))
 
@@ -165,7 +165,7 @@ def _standing(work: CellWork, results: ResultsFolder) -> Standing | None:
             head = stream.read(min(int.from_bytes(stream.read(8), "little"), LONGEST_HEAD))
         state = json.loads(json.loads(head)["__metadata__"]["state"])
         epochs = state["step"] * work.cell.recipe["batch"] / images_an_epoch(work.cell)
-        seconds = state["history"]["seconds"]
+        seconds = state["history"]["seconds"] - state["history"].get("preparing", 0.0)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     goes_on = work.train and state["fingerprints"] == work.fingerprints

@@ -96,7 +96,7 @@ class Member:
             if not is_finite or self.history.steps_above >= STEPS_ABOVE:
                 self.history.diverged_at = first_step + offset
                 return
-        if not all(bool(value.isfinite().all()) for value in self.system.parameters()):
+        if not bool(torch.stack([value.isfinite().all() for value in self.system.parameters()]).all()):
             self.history.diverged_at = first_step + len(losses)
 
     def close_epoch(self, epoch: int, step: int) -> None:

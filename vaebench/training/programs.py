@@ -4,8 +4,8 @@ Tracing (torch's `make_fx`) runs the plain function once on tensors without cont
 called. What a loss does with Python (distributions, the bookkeeping of autograd) is then paid once and not at every
 step; the kernels and their order, and so the numbers, are the same, bit for bit. Compiling (torch's inductor) fuses
 the kernels of a trace: rounding then differs from the plain program's as it does between devices. What was compiled is
-kept in the user's cache for later fleets and processes. On a GPU either is recorded (vaebench.training.capture), which
-changes no number.
+kept in the user's cache for later fleets and processes. On a GPU either is recorded (vaebench.training.capture): the
+same kernels in the same order, launched at once.
 """
 
 import os
@@ -141,8 +141,11 @@ def compiled(trace: fx.GraphModule) -> Callable[..., Outcome]:
 
 def missing_for_compiling(device: torch.device) -> str | None:
     """What torch would need to compile for a device and is not here; None where nothing is missing."""
-    if device.type == "cuda" and not torch.utils._triton.has_triton():
-        return "Triton"
+    if device.type == "cuda":
+        from torch.utils._triton import has_triton
+
+        if not has_triton():
+            return "Triton"
     return missing_compiler()
 
 
