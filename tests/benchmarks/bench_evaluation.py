@@ -1,6 +1,12 @@
-"""Every quick metric under the budget quick, each on a hardly trained model of the digits to which it applies."""
+"""Every metric under the budget quick, each on a hardly trained model of the digits to which it applies.
 
-import functools
+    pytest -n 0 tests/benchmarks/bench_evaluation.py --benchmark-enable
+
+Those that train something of their own or anneal take seconds, and are timed once. What training cost is read from
+the record, and the parameters are counted, so there is nothing to time.
+"""
+
+from functools import cache, partial
 
 import pytest
 
@@ -13,13 +19,19 @@ from vaebench.suite.expansion import expand, requests
 from vaebench.suite.loading import load_suite_mapping
 from vaebench.training.fleet import Surroundings, train_fleet
 
-SLOW = ("log_likelihood_ais", "inference_gap", "mi_lower_bound", "claimed", "gradient_variance")
-"""Seconds to minutes each; their inner loops are those of the others."""
+LONG = ("log_likelihood_ais", "inference_gap", "mi_lower_bound", "claimed", "gradient_variance")
 COSTS = ("train_seconds", "parameters", "peak_memory")
-METRICS = [name for name in load_catalog().metrics if name not in (*SLOW, *COSTS)]
+ASKS_FOR_MORE = {
+    "bits_per_dim": "vae-gaussian",
+    "code_accuracy": "joint-vae",
+    "code_entropy": "joint-vae",
+    "label_accuracy": "cvae",
+}
+"""Metric → the variant that has what it scores; all others score a VAE."""
+METRICS = [name for name in load_catalog().metrics if name not in COSTS]
 
 
-@functools.cache
+@cache
 def suite():
     return load_suite_mapping(
         {
@@ -39,15 +51,13 @@ def suite():
 
 
 def asked(metric):
-    """The first planned cell to which a metric applies, and the request."""
-    for planned in expand(suite()).planned:
-        for request in requests(suite(), planned):
-            if request.metric == metric:
-                return planned.cell, request
-    raise AssertionError(f"{metric} applies to none of these models")
+    """The planned cell that a metric is timed on, and the request."""
+    wanted = ASKS_FOR_MORE.get(metric, "vae")
+    planned = next(planned for planned in expand(suite()).planned if planned.variant == wanted)
+    return planned.cell, next(request for request in requests(suite(), planned) if request.metric == metric)
 
 
-@functools.cache
+@cache
 def trained(cell_id):
     """Model and source of a planned cell."""
     made = next(planned.cell for planned in expand(suite()).planned if planned.cell.id == cell_id)
@@ -59,6 +69,6 @@ def trained(cell_id):
 def test_scoring(benchmark, metric):
     made, request = asked(metric)
     model, source = trained(made.id)
-    answers = benchmark(lambda: evaluate(Subject(model, source), [request]))
-    assert answers
-    assert all(answer.status != "failed" for answer in answers)
+    time = partial(benchmark.pedantic, rounds=1) if metric in LONG else benchmark
+    answers = time(lambda: evaluate(Subject(model, source), [request]))
+    assert "done" in {answer.status for answer in answers} <= {"done", "n/a"}

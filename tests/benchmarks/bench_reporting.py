@@ -1,4 +1,7 @@
-"""Suites and records: expansion of ten thousand cells, a leaderboard of a hundred thousand rows, a report."""
+"""Suites and records: expansion of ten thousand cells, a leaderboard of a hundred thousand rows, a report.
+
+pytest -n 0 tests/benchmarks/bench_reporting.py --benchmark-enable
+"""
 
 import pandas as pd
 import pytest

@@ -15,16 +15,12 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
-
-from scipy.stats import binom
 
 from tests.benchmarks.gate_work import WORKLOADS
-from tests.benchmarks.outcome import command, machine, origin, table
+from tests.benchmarks.outcome import HERE, command, machine, origin, table
+from tests.benchmarks.timing import FEWEST, Ratio, judged
 
-HERE = Path(__file__).resolve().parents[2]
 REGRESSION = 4
 
 
@@ -68,13 +64,6 @@ def unpacked(revision: str, folder: Path) -> Path:
     return folder
 
 
-def lower_end(ratios: Sequence[float]) -> float:
-    """Of the 95 % interval of the median: the largest order statistic that is below it with 97.5 %, by the binomial
-    law of how many fall below a median."""
-    skipped = int(binom.ppf(0.025, len(ratios), 0.5))
-    return sorted(ratios)[max(skipped - 1, 0)]
-
-
 def compared(this: Version, other: Version, rounds: int) -> dict[str, list[float]]:
     """Workload → seconds here over seconds there, round by round."""
     ratios: dict[str, list[float]] = {name: [] for name in WORKLOADS}
@@ -86,23 +75,28 @@ def compared(this: Version, other: Version, rounds: int) -> dict[str, list[float
     return ratios
 
 
+def is_slower(ratio: Ratio, largest: float) -> bool:
+    """Whether even the lower end of the interval is above what is allowed."""
+    return ratio.low is not None and ratio.low > largest
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("revision", nargs="?", default="HEAD")
     parser.add_argument("--largest", type=float, default=1.15)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
+    if options.rounds < FEWEST:
+        parser.error(f"--rounds {options.rounds}: {FEWEST} at least, for an interval")
     with tempfile.TemporaryDirectory() as folder:
         other, this = Version(unpacked(options.revision, Path(folder))), Version(HERE)
         ratios = compared(this, other, options.rounds)
         this.end()
         other.end()
-    failed = [name for name, found in ratios.items() if lower_end(found) > options.largest]
-    rows = [
-        [name, median(found), lower_end(found), "slower" if name in failed else "passes"]
-        for name, found in ratios.items()
-    ]
-    print(table(["workload", f"this tree ÷ {options.revision}", "lower end", ""], rows))
+    found = {name: judged(rounds) for name, rounds in ratios.items()}
+    failed = [name for name, ratio in found.items() if is_slower(ratio, options.largest)]
+    rows = [[name, ratio, "slower" if name in failed else "passes"] for name, ratio in found.items()]
+    print(table(["workload", f"this tree ÷ {options.revision}", ""], rows))
     print(origin(machine(), command("tests.benchmarks.gate")))
     raise SystemExit(REGRESSION if failed else 0)
 

@@ -1,24 +1,32 @@
-"""How the cost of a step grows: with members, batch, width, latents and the draws K of an objective.
+"""How the cost of a step grows, and where a fleet pays: with members, batch, width, latents and the draws K.
 
     python -m tests.benchmarks.growth [--device cuda] [--tiny] [--write]
 
-One quantity grows while the others stay at 784-400-400-32, batch 128, one member, K = 1. At each size the steppers and
-the bare matrix products take turns. The picture shows milliseconds of a member's step over the size, the products as
-the floor, and the size from which the mapped fleet no longer beats members in turn (or the other way round).
+One quantity grows while the others stay at 784-400-400-32, batch 128, five members, K = 1. At each size four sides take
+turns: one member alone, by the path that training takes on this device; the fleet in turn; the fleet mapped; and the
+bare matrix products. All are milliseconds of a member's step, traced, so that a fleet pays where it is below the member
+alone: it is then faster than training the members one by one.
+
+What is said of a size rests on the median over the rounds of a ratio: of the better fleet, by its own median, to the
+member alone, and of the mapped fleet to the one in turn. Where the 95 % interval holds 1, or there were too few rounds
+for one, it cannot be told; where there is no difference, one size in twenty is told at most, and wrongly. A vertical
+line stands in the picture where an answer is followed by the other one.
 """
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from tests.benchmarks.outcome import FOLDER, command, into_page, keep, machine, origin, table
-from tests.benchmarks.timing import Rounds, alternate
+from tests.benchmarks.timing import Ratio, Rounds, alternate, steps_lasting
 from tests.benchmarks.workloads import Shape, Steps, bare_products, random_source
+from vaebench.training.steppers import best_stepper
 
 SIZES = {
     "members": [1, 2, 4, 8, 16, 32, 64],
@@ -28,9 +36,10 @@ SIZES = {
     "samples": [1, 5, 20, 50],
 }
 TINY = {name: sizes[:2] for name, sizes in SIZES.items()}
-FLEET = 5
-"""Members where another quantity than their number grows."""
-PATHS = {"in turn": "in-turn", "mapped": "mapped"}
+MEMBERS = 5
+"""Where another quantity than their number grows."""
+ALONE = "alone"
+FLEETS = {"in turn": "in-turn", "mapped": "mapped"}
 FLOOR = "products"
 
 
@@ -41,62 +50,132 @@ class Point:
     quantity: str
     size: int
     milliseconds: dict[str, float]
-    """Path → of a member's step; the bare products as `products`."""
+    """Side → of a member's step."""
+    best: str
+    """The fleet whose median is the least."""
+    to_alone: Ratio
+    """Of the best fleet."""
+    to_turn: Ratio
+    """Of the mapped fleet to the fleet in turn."""
+    to_floor: float
+    """Of the best fleet."""
 
-    @property
-    def best(self) -> str:
-        return min(PATHS, key=lambda path: self.milliseconds[path])
+
+class Question(NamedTuple):
+    """What is asked of every size."""
+
+    ratio: str
+    of: Callable[[Point], Ratio]
+    below: str
+    """The answer where the ratio is below 1."""
+    above: str
+    """Where it is above."""
+    line: str
+    """Its style in the picture, where the answer changes."""
+
+
+QUESTIONS = (
+    Question("best fleet ÷ alone", lambda point: point.to_alone, "a fleet pays", "a member alone is faster", "-"),
+    Question("mapped ÷ in turn", lambda point: point.to_turn, "mapped is faster", "in turn is faster", ":"),
+)
+UNTOLD = "cannot be told"
 
 
 def measured(quantity: str, size: int, device: torch.device, rounds: int, seconds: float) -> Point:
-    shape = replace(Shape(members=FLEET), **{quantity: size})
+    shape = replace(Shape(members=MEMBERS), **{quantity: size})  # type: ignore[arg-type]
+    runs = sides(shape, device)
+    steps = {name: steps_lasting(seconds, run) for name, run in runs.items()}
+    return point_of(quantity, size, alternate({name: partial(run, steps[name]) for name, run in runs.items()}, rounds))
+
+
+def sides(shape: Shape, device: torch.device) -> dict[str, Callable[[int], float]]:
+    """Name → from steps to seconds of a member's step."""
     source = random_source(max(4096, shape.batch), device=device)
-    fleets = {path: Steps(shape, source, stepper) for path, stepper in PATHS.items()}
-    bare = bare_products(shape, device, mapped=device.type == "cuda")
-    once = fleets["in turn"](1) * shape.members
-    steps = max(1, min(200, int(seconds / max(once, 1e-6))))
-    sides = {path: (lambda fleet=fleet: fleet(steps)) for path, fleet in fleets.items()}  # type: ignore[misc]
-    taken: Rounds = alternate({**sides, FLOOR: lambda: bare(steps)}, rounds)
-    return Point(quantity, size, {path: 1e3 * taken.median(path) for path in (*PATHS, FLOOR)})
+    fleets = {name: Steps(shape, source, stepper) for name, stepper in FLEETS.items()}
+    alone = Steps(replace(shape, members=1), source, best_stepper(device))
+    return {ALONE: alone, **fleets, FLOOR: bare_products(shape, device, mapped=device.type == "cuda")}
 
 
-def turning_point(points: Sequence[Point]) -> int | None:
-    """The first size at which the faster path is another than at the size before; None where it never changes."""
-    changes = (after.size for before, after in pairwise(points) if before.best != after.best)
-    return next(changes, None)
+def point_of(quantity: str, size: int, taken: Rounds) -> Point:
+    best = min(FLEETS, key=taken.median)
+    return Point(
+        quantity,
+        size,
+        {name: 1e3 * taken.median(name) for name in taken.seconds},
+        best,
+        taken.compared(best, ALONE),
+        taken.compared("mapped", "in turn"),
+        taken.ratio(best, FLOOR),
+    )
+
+
+def answer(question: Question, point: Point) -> str:
+    ratio = question.of(point)
+    return question.below if ratio.below else question.above if ratio.above else UNTOLD
+
+
+def turning_points(question: Question, points: Sequence[Point]) -> list[tuple[int, str]]:
+    """Sizes at which an answer is another than the last one that could be told, and that answer."""
+    told = [(point.size, answer(question, point)) for point in points if answer(question, point) != UNTOLD]
+    return [after for before, after in pairwise(told) if before[1] != after[1]]
+
+
+def by_quantity(points: Sequence[Point]) -> dict[str, list[Point]]:
+    found: dict[str, list[Point]] = {}
+    for point in points:
+        found.setdefault(point.quantity, []).append(point)
+    return found
+
+
+def in_words(points: Sequence[Point]) -> str:
+    """A line for each quantity and question: the sizes with each answer, and their ratios."""
+    lines = []
+    for quantity, own in by_quantity(points).items():
+        for question in QUESTIONS:
+            said = []
+            for wanted in (question.below, question.above, UNTOLD):
+                sizes = [f"{p.size}: {question.of(p)}" for p in own if answer(question, p) == wanted]
+                said += [f"{wanted} at {', '.join(sizes)}"] if sizes else []
+            lines.append(f"- {quantity}, {question.ratio}: {'; '.join(said)}.\n")
+    return "".join(lines)
 
 
 def growth_table(points: Sequence[Point]) -> str:
+    names = (ALONE, *FLEETS, FLOOR)
     rows = [
         [
             point.quantity,
             point.size,
-            *(point.milliseconds[path] for path in (*PATHS, FLOOR)),
-            point.milliseconds[point.best] / point.milliseconds[FLOOR],
-            point.milliseconds["in turn"] / point.milliseconds["mapped"],
+            *(point.milliseconds[name] for name in names),
+            point.to_floor,
+            point.best,
+            *(question.of(point) for question in QUESTIONS),
         ]
         for point in points
     ]
-    heads = ["grows", "size", "in turn (ms)", "mapped (ms)", "products (ms)", "best × products", "in turn ÷ mapped"]
-    return table(heads, rows)
+    heads = ["best × products", "best fleet", *(question.ratio for question in QUESTIONS)]
+    return table(["grows", "size", *(f"{name} (ms)" for name in names), *heads], rows)
 
 
 def picture(points: Sequence[Point], file: Any) -> None:
     from matplotlib.figure import Figure
 
-    quantities = list(dict.fromkeys(point.quantity for point in points))
+    quantities = by_quantity(points)
     figure = Figure(figsize=(3.2 * len(quantities), 3.4), layout="constrained")
-    for axes, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities, strict=True):
-        own = [point for point in points if point.quantity == quantity]
-        for path in (*PATHS, FLOOR):
-            style = "--" if path == FLOOR else ".-"
-            axes.loglog([point.size for point in own], [point.milliseconds[path] for point in own], style, label=path)
-        if (turn := turning_point(own)) is not None:
-            axes.axvline(turn, color="#999", linewidth=0.8)
-            axes.text(turn, axes.get_ylim()[1], f" {own[-1].best}\n from here", fontsize=7, va="top")
+    grid = figure.subplots(1, len(quantities), squeeze=False)[0]
+    for axes, (quantity, own) in zip(grid, quantities.items(), strict=True):
+        for name in own[0].milliseconds:
+            style = "--" if name == FLOOR else ".-"
+            axes.loglog([point.size for point in own], [point.milliseconds[name] for point in own], style, label=name)
+        for question in QUESTIONS:
+            for size, told in turning_points(question, own):
+                axes.axvline(size, color="#999", linewidth=0.8, linestyle=question.line)
+                place = axes.get_xaxis_transform()
+                said = f"{told} from here"
+                axes.text(size, 0.98, said, transform=place, fontsize=7, rotation=90, ha="right", va="top")
         axes.set_xlabel(quantity)
-    axes.legend(fontsize=7)
-    figure.axes[0].set_ylabel("ms of a member's step")
+    grid[0].legend(fontsize=7)
+    grid[0].set_ylabel("ms of a member's step")
     figure.savefig(file)
 
 
@@ -104,32 +183,20 @@ def measure(device: torch.device, sizes: dict[str, list[int]], rounds: int, seco
     return [measured(quantity, size, device, rounds, seconds) for quantity, chosen in sizes.items() for size in chosen]
 
 
-def turning_points(points: Sequence[Point]) -> str:
-    """In words, where the faster path changes."""
-    said = []
-    for quantity in dict.fromkeys(point.quantity for point in points):
-        own = [point for point in points if point.quantity == quantity]
-        turn = turning_point(own)
-        said.append(
-            f"{quantity}: {own[0].best} throughout" if turn is None else f"{quantity}: {own[-1].best} from {turn}"
-        )
-    return "; ".join(said)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7, help="six at least, for an interval")
     parser.add_argument("--seconds", type=float, default=0.3, help="about so long is a side of a round")
     parser.add_argument("--tiny", action="store_true", help="two sizes each, to see that it runs")
     parser.add_argument("--write", action="store_true", help="table and picture into docs/performance.md")
     options = parser.parse_args()
     where, how = machine(), command("tests.benchmarks.growth")
     points = measure(torch.device(options.device), TINY if options.tiny else SIZES, options.rounds, options.seconds)
-    text = f"{growth_table(points)}\nThe faster path: {turning_points(points)}. {origin(where, how)}"
+    text = f"{growth_table(points)}\n{in_words(points)}\n{options.rounds} rounds. {origin(where, how)}"
     print(text)
     if options.write:
-        keep("growth", {"machine": where, "command": how, "points": [vars(point) for point in points]}, FOLDER)
+        keep("growth", {"machine": where, "command": how, "points": [asdict(point) for point in points]}, FOLDER)
         picture(points, Path(FOLDER) / "growth.svg")
         into_page("growth", text)
 

@@ -13,9 +13,14 @@ from typing import Any
 
 import torch
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+from vaebench.store.files import write_text
+
+HERE = Path(__file__).resolve().parents[2]
+PAGE = HERE / "docs" / "performance.md"
 FOLDER = PAGE.with_suffix("")
 """Of pictures and numbers."""
+SOURCES = ("vaebench", "tests/benchmarks", "tests/stress")
+"""What a measurement runs."""
 
 
 def machine() -> dict[str, Any]:
@@ -44,8 +49,7 @@ def command(module: str) -> str:
 def keep(name: str, numbers: Mapping[str, Any], folder: Path | None) -> None:
     """`name`.json in the folder; nothing where there is none."""
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+        write_text(folder / f"{name}.json", json.dumps(numbers, indent=1) + "\n")
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -83,9 +87,13 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def commit() -> str:
-    """Of the sources, with a + where they were changed since."""
-    here = PAGE.parents[1]
-    ask = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--exclude=*"]
-    found = subprocess.run(ask, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
+def commit(tree: Path = HERE) -> str:
+    """The commit of a tree, with a + where the sources that ran are not those of the commit; a page that a measurement
+    has written does not count."""
+    name = _git(tree, "rev-parse", "--short", "HEAD")
+    return name + "+" * bool(_git(tree, "status", "--porcelain", "--", *SOURCES)) if name else "unknown"
+
+
+def _git(tree: Path, *words: str) -> str:
+    found = subprocess.run(["git", "-C", str(tree), *words], capture_output=True, text=True, check=False)
+    return found.stdout.strip()

@@ -3,19 +3,20 @@
     python -m tests.benchmarks.steppers [--device cuda] [--no-compile] [--write]
 
 Small, middle and large networks and batches, each path in turn with the others, round after round. The last line says
-what `vaebench.training.steppers.best_stepper` should answer for this device: the stepper whose median ratio over the
-workloads is the least, beside what it answers now.
+what `vaebench.training.steppers.best_stepper` should answer for this device, beside what it answers now. What a stepper
+costs is the geometric mean over the workloads of the ratio of its best path there to the bare products; a ratio is the
+median over the rounds.
 """
 
 import argparse
+from functools import partial
 from statistics import geometric_mean
-from unittest import mock
 
 import torch
 
 from tests.benchmarks.outcome import FOLDER, command, into_page, keep, machine, origin, table
-from tests.benchmarks.timing import Rounds, alternate
-from tests.benchmarks.workloads import Shape, Steps, bare_products, random_source
+from tests.benchmarks.timing import Rounds, alternate, steps_lasting
+from tests.benchmarks.workloads import PATHS, Shape, Steps, bare_products, random_source
 from vaebench.training import steppers
 
 WORKLOADS = {
@@ -28,31 +29,25 @@ WORKLOADS = {
 FLOOR = "products"
 
 
-def paths(shape: Shape, device: torch.device, compiled: bool) -> dict[str, Steps]:
-    """Fleets by the name of their path."""
+def fleets(shape: Shape, device: torch.device, compiled: bool) -> dict[str, Steps]:
+    """By the name of their path."""
     source = random_source(4096, device=device)
-    made = {}
-    for stepper in steppers.STEPPERS:
-        made[f"{stepper}, plain"] = never_traced(shape, source, stepper)
-        made[f"{stepper}, traced"] = Steps(shape, source, stepper)
-        if compiled:
-            made[f"{stepper}, compiled"] = Steps(shape, source, stepper, compiled=True)
-    return made
-
-
-def never_traced(shape: Shape, source, stepper: str) -> Steps:  # type: ignore[no-untyped-def]
-    with mock.patch.object(steppers, "TRACED_STEPS", float("inf")):
-        return Steps(shape, source, stepper)
+    return {
+        f"{stepper}, {path}": Steps(shape, source, stepper, path)
+        for stepper in steppers.STEPPERS
+        for path in PATHS
+        if compiled or path != "compiled"
+    }
 
 
 def measure(shape: Shape, device: torch.device, rounds: int, seconds: float, compiled: bool) -> Rounds:
-    fleets = paths(shape, device, compiled)
+    made = fleets(shape, device, compiled)
     bare = bare_products(shape, device, mapped=device.type == "cuda")
-    for fleet in fleets.values():
+    for fleet in made.values():
         fleet(2)
-    steps = max(2, int(seconds / (fleets["in-turn, plain"](2) * shape.members)))
-    sides = {name: (lambda fleet=fleet: fleet(steps)) for name, fleet in fleets.items()}  # type: ignore[misc]
-    return alternate({**sides, FLOOR: lambda: bare(steps)}, rounds)
+    steps = steps_lasting(seconds, made["in-turn, plain"])
+    sides = {name: partial(fleet, steps) for name, fleet in made.items()}
+    return alternate({**sides, FLOOR: partial(bare, steps)}, rounds)
 
 
 def verdict(taken: dict[str, Rounds], device: torch.device) -> str:

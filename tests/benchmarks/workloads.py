@@ -1,9 +1,11 @@
 """What is timed: the step of an MLP 784-400-400-32 and back on images of MNIST's size, and the floors below it."""
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -12,14 +14,16 @@ from tests.benchmarks.timing import settle
 from tests.compositions import ELBO, cell, composition
 from vaebench.data.dataset import Dataset, Split
 from vaebench.data.source import Source
+from vaebench.store.cell import Cell
+from vaebench.training import steppers
 from vaebench.training.fleet import _member
 from vaebench.training.inputs import Timetable
-from vaebench.training.steppers import STEPPERS
 
 PIXELS = 784
 CPU = torch.device("cpu")
 ENDLESS = 10_000
 """Epochs: more than any timing will take."""
+PATHS = ("plain", "traced", "compiled")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Shape:
     samples: int = 1
     precision: str = "float32"
     objective: dict[str, Any] = field(default_factory=lambda: ELBO)
+
+    def __str__(self) -> str:
+        """Of the network, as the page writes it."""
+        return f"{PIXELS}-{self.hidden}-{self.hidden}-{self.latent}"
 
     @property
     def layers(self) -> list[tuple[int, int]]:
@@ -54,12 +62,12 @@ class Shape:
         sizes = [2.0 * count * inputs * outputs for count, (inputs, outputs) in zip(rows, self.layers, strict=True)]
         return self.members * (3.0 * sum(sizes) - sizes[0])
 
-    def cells(self) -> list[Any]:
+    def cells(self, epochs: int = ENDLESS) -> list[Cell]:
         network = {"name": "mlp", "hidden": [self.hidden] * 2, "activation": "relu", "initialisation": "torch"}
         choices = composition(
             network=network, latent=self.latent, objective={**self.objective, "samples": self.samples}
         )
-        recipe = {"precision": self.precision, "epochs": ENDLESS, "batch": self.batch}
+        recipe: dict[str, Any] = {"precision": self.precision, "epochs": epochs, "batch": self.batch}
         return [cell(seed, choices=choices, **recipe) for seed in range(self.members)]
 
 
@@ -71,14 +79,22 @@ def random_source(images: int, view: str = "binary", device: torch.device = CPU)
     return Source(data, view, device)
 
 
+@contextlib.contextmanager
+def taking(path: str) -> Iterator[None]:
+    """Fleets that begin in here take plain steps, or are traced, however many steps there will be."""
+    with mock.patch.object(steppers, "TRACED_STEPS", float("inf") if path == "plain" else 1):
+        yield
+
+
 class Steps:
     """A fleet that takes steps when it is told to."""
 
-    def __init__(self, shape: Shape, source: Source, stepper: str, compiled: bool = False) -> None:
+    def __init__(self, shape: Shape, source: Source, stepper: str, path: str = "traced") -> None:
         images, cells = len(source.training_content("split")), shape.cells()
         self.members = [_member(made, source, images) for made in cells]
         timetable = Timetable(cells[0].recipe, images)
-        self.stepper = STEPPERS[stepper](self.members, source, timetable, compiled)
+        with taking(path):
+            self.stepper = steppers.STEPPERS[stepper](self.members, source, timetable, path == "compiled")
         self.device = source.device
         self.shape = shape
         self.taken = 0
