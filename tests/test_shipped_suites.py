@@ -28,6 +28,7 @@ PUBLISHED = (
 )
 LEAST: dict[str, Any] = {
     "samples": 2,
+    "refine": 2,
     "images": 100,
     "steps": 4,
     "chains": 1,

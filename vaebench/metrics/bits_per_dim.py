@@ -11,11 +11,14 @@ from torch.distributions import Distribution
 from vaebench.data import streams
 from vaebench.data.views import bins
 from vaebench.metrics.answer import Answer, NotApplicable
-from vaebench.metrics.calibrated import decoders, scored, with_reason
-from vaebench.metrics.importance import importance_weights, summary
+from vaebench.metrics.calibrated import decoders, weighted, with_reason
+from vaebench.metrics.importance import summary
 from vaebench.metrics.subject import Subject
 from vaebench.models.likelihoods.bins import log_bin_mass
 from vaebench.models.likelihoods.lowrank_gaussian import LowRankNormal, log_prior
+
+FAR = 1e3
+"""Pixels lie in [0, 1]; no decoder has mass out there."""
 
 
 def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer | NotApplicable]:
@@ -23,23 +26,26 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer | NotApp
     levels, view = subject.source.dataset.levels, subject.source.view_name
     if levels is None or view not in ("grey", "dequantised"):
         raise NotApplicable("bits per dimension need grey levels: views grey and dequantised")
-    asked = decoders(subject)
-    weights = importance_weights(
+    weights = weighted(
         subject,
-        subject.images(protocol),
-        protocol["samples"],
-        protocol["seed"],
-        scored(asked, lambda p, x: log_bin_mass(p, *bins(x, levels, view))),
+        protocol,
+        decoders(subject),
+        lambda p, x: log_bin_mass(p, *_edges(x, levels, view)),
         functools.partial(given_factors, levels=levels, view=view),
-        defensive=protocol.get("defensive", 0.0),
     )
     unit = -1.0 / (subject.source.pixels * math.log(2.0))
     answers = []
-    for part, of_decoder in zip(asked, weights.unbind(), strict=True):
+    for part, of_decoder in weights.items():
         value, stderr, note, details = summary(of_decoder, subject.population(protocol))
         error = None if stderr is None else stderr * -unit
         answers.append(Answer(value * unit, error, part=part, note=note, details=details))
     return with_reason(answers)
+
+
+def _edges(x: Tensor, levels: int, view: str) -> tuple[Tensor, Tensor]:
+    """Of each pixel's bin. Where a gradient is wanted, open bins end FAR away: an infinite edge has none."""
+    lower, upper = bins(x, levels, view)
+    return (lower.clamp_min(-FAR), upper.clamp_max(FAR)) if torch.is_grad_enabled() else (lower, upper)
 
 
 def given_factors(

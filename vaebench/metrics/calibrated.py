@@ -2,12 +2,14 @@
 chose. Squared error alone means σ = 1, which few who use it meant."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from vaebench.metrics.answer import Answer, NotApplicable
+from vaebench.metrics.importance import Given, Weights, importance_weights
 from vaebench.metrics.subject import Subject
 from vaebench.models.calibration import mean_squared_error
 from vaebench.models.likelihoods.gaussian import ChosenSigma
@@ -42,6 +44,32 @@ def training_error(subject: Subject) -> Tensor:
 def scored(decoders: dict[str, Decoder], log_density: LogDensity) -> LogDensity:
     """(p(x|z), x) → `log_density` of x under every decoder; (decoder, draw, image)"""
     return lambda p, x: torch.stack([log_density(decoder(p), x) for decoder in decoders.values()])
+
+
+def weighted(
+    subject: Subject,
+    protocol: dict[str, Any],
+    decoders: dict[str, Decoder],
+    log_density: LogDensity,
+    given: Given | None = None,
+) -> dict[str, Weights]:
+    """Importance weights under every decoder: on the same draws or, where q is refined, each on draws of its own q*,
+    since another decoder has another posterior."""
+    together = [decoders] if not protocol.get("refine", 0) else [{name: one} for name, one in decoders.items()]
+    found: dict[str, Weights] = {}
+    for part in together:
+        weights = importance_weights(
+            subject,
+            subject.images(protocol),
+            protocol["samples"],
+            protocol["seed"],
+            scored(part, log_density),
+            given,
+            protocol.get("defensive", 0.0),
+            protocol.get("refine", 0),
+        )
+        found |= dict(zip(part, weights.unbind(), strict=True))
+    return found
 
 
 def with_reason(answers: Sequence[Answer]) -> list[Answer | NotApplicable]:

@@ -11,7 +11,8 @@ from torch.distributions import Distribution
 
 from vaebench.data import streams
 from vaebench.metrics.answer import average, variance_of_log_mean
-from vaebench.metrics.draws import draw, from_noise_form
+from vaebench.metrics.draws import draw, from_noise_form, stream_of
+from vaebench.metrics.proposals import refined
 from vaebench.metrics.subject import Block, Images, Subject
 from vaebench.models.distributions import DiagonalNormal, FullNormal
 from vaebench.models.mixed import GaussianAndOneHot
@@ -38,6 +39,8 @@ class Weights:
     count: int
     rounded: float = 0.0
     """Share of the latents of all images whose σ is below the rounding of μ, so that a draw is μ"""
+    refined: float | None = None
+    """Share of the images whose own q* is better than q(z|x); None where none was looked for"""
 
     @classmethod
     def of(cls, log_weights: Tensor) -> "Weights":
@@ -62,7 +65,7 @@ class Weights:
     def unbind(self) -> list["Weights"]:
         """One for each entry of the first axis."""
         parts = zip(self.log_sum, self.log_sum_squares, self.variance, strict=True)
-        return [Weights(*part, self.count, self.rounded) for part in parts]
+        return [Weights(*part, self.count, self.rounded, self.refined) for part in parts]
 
 
 def importance_weights(
@@ -73,27 +76,39 @@ def importance_weights(
     log_weight_of: Callable[[Distribution, Tensor], Tensor],
     given: Given | None = None,
     defensive: float = 0.0,
+    refine: int = 0,
     words: tuple[object, ...] = (),
 ) -> Weights:
     """Weights of every image; `log_weight_of` is (p(x|z), x) → ln f(x, z) for (…, draw, image).
 
     `given` draws one more latent u: (p(x|z), x, keys, first) → (p(x|z, u), ln p(u)/q(u|x, z)). `defensive` is the
-    share of the draws that come from the prior; `words` name other draws.
+    share of the draws that come from the prior, `refine` the steps that fit q to each image first, which takes one f;
+    `words` name other draws.
     """
     prior = subject.model.prior()
-    parts, rounded = [], []
+    parts, rounded, better = [], [], []
+
+    def log_weight(p: Distribution, x: Tensor, keys: Tensor, first: int) -> Tensor:
+        """ln f(x, z), the further latent's ratio included; (draw, image)"""
+        p, more = (p, x.new_zeros(())) if given is None else given(p, x, keys, first)
+        return log_weight_of(p, x)[0] + more
+
     for block in subject.blocks(images, min(samples, DRAWS), "importance", seed, *words):
         step = max(1, subject.rows // len(block.x))
         q = block.model.posterior(block.x)
+        own = refined(block, q, prior, log_weight, refine)
+        better += [] if own is None else [own.better]
         rounded.append(rounded_away(q).expand(len(block.x), -1))
-        drawn = list(log_weights(block, q, prior, samples, step, log_weight_of, given, defensive))
+        law = None if own is None else own.q
+        drawn = list(log_weights(block, q, prior, samples, step, log_weight_of, given, defensive, law))
         parts.append(Weights.of(torch.cat(drawn, dim=-2)))
     share = float(torch.cat(rounded).double().mean())
 
     def joined(column: str) -> Tensor:
         return torch.cat([getattr(part, column) for part in parts], dim=-1)
 
-    return Weights(joined("log_sum"), joined("log_sum_squares"), joined("variance"), samples, share)
+    fitted = float(torch.cat(better).mean()) if better else None
+    return Weights(joined("log_sum"), joined("log_sum_squares"), joined("variance"), samples, share, fitted)
 
 
 def log_weights(
@@ -105,10 +120,11 @@ def log_weights(
     log_weight_of: Callable[[Distribution, Tensor], Tensor],
     given: Given | None = None,
     defensive: float = 0.0,
+    own: Distribution | None = None,
 ) -> Iterator[Tensor]:
     """ln w_k of a block of images, `step` draws at a time; (…, draw, image), float64"""
     model, x, keys = block
-    for first, z, log_ratio in proposed(q, prior, keys, samples, step, defensive):
+    for first, z, log_ratio in proposed(q, prior, keys, samples, step, defensive, own):
         p = model.likelihood(z)
         if given is not None:
             p, more = given(p, x, keys, first)
@@ -117,24 +133,37 @@ def log_weights(
 
 
 def proposed(
-    q: Distribution, prior: Distribution, keys: Tensor, samples: int, step: int, defensive: float
+    q: Distribution,
+    prior: Distribution,
+    keys: Tensor,
+    samples: int,
+    step: int,
+    defensive: float,
+    own: Distribution | None = None,
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Draws from r(z) = (1 − α) q(z|x) + α p(z) and ln p(z)/r(z): (number of the first, (draw, image, latent),
-    (draw, image)).
+    """Draws from r(z), a mixture of q(z|x), of p(z) with the weight α, and of each image's own q* if there is one, with
+    as many draws as q; and ln p(z)/r(z): (number of the first, (draw, image, latent), (draw, image)).
 
-    Of the K draws exactly αK come from p(z), so that Σ_k w_k/K, with r in every weight, is unbiased (Veach & Guibas
-    1995) and no weight exceeds p(x|z)/α. α is `defensive` as nearly as whole draws allow, and leaves q one of them.
+    Of the K draws as many come from each as its weight in r says, exactly, so that Σ_k w_k/K, with r in every weight,
+    is unbiased (Veach & Guibas 1995). No weight exceeds p(x|z)/α, nor by more than about twofold what it would be under
+    q or q* alone. α is `defensive` as nearly as whole draws allow, and leaves q one of them.
     """
     wide = min(max(1, round(defensive * samples)), samples - 1) if defensive > 0 else 0
-    wide_keys = streams.mixed(keys, torch.tensor(streams.key("wide"), device=keys.device))
-    for source, source_keys, begin, end in ((q, keys, 0, samples - wide), (prior, wide_keys, samples - wide, samples)):
-        for first in range(begin, end, step):
-            z = draw(source, source_keys, first, min(step, end - first))
-            log_prior, log_proposal = prior.log_prob(z), q.log_prob(z)
-            if wide > 0:
-                share = wide / samples
-                log_proposal = torch.logaddexp(math.log1p(-share) + log_proposal, math.log(share) + log_prior)
-            yield first, z, log_prior - log_proposal
+    fitted = (samples - wide) // 2 if own is not None else 0
+    shares = [(q, keys, samples - wide - fitted), (own, stream_of(keys, "own"), fitted), (prior, _wide(keys), wide)]
+    sources = [(law, stream, count) for law, stream, count in shares if law is not None and count > 0]
+    first = 0
+    for law, stream, count in sources:
+        for begin in range(0, count, step):
+            z = draw(law, stream, begin if law is not prior else first, min(step, count - begin))
+            densities = [math.log(number / samples) + each.log_prob(z) for each, _, number in sources]
+            log_proposal = densities[0] if len(densities) == 1 else torch.stack(densities).logsumexp(0)
+            yield first, z, prior.log_prob(z) - log_proposal
+            first += len(z)
+
+
+def _wide(keys: Tensor) -> Tensor:
+    return streams.mixed(keys, torch.tensor(streams.key("wide"), device=keys.device))
 
 
 def rounded_away(q: Distribution) -> Tensor:
@@ -155,8 +184,13 @@ def summary(weights: Weights, population: int) -> tuple[float, float | None, str
     effective = weights.effective
     value, stderr = average(weights.log_mean, weights.variance if weights.count > 1 else None, population)
     few = float((effective < FEW_EFFECTIVE).double().mean())
-    details = {"effective_sample_size": {"mean": float(effective.mean()), "least": float(effective.min())}}
+    details: dict[str, Any] = {
+        "effective_sample_size": {"mean": float(effective.mean()), "least": float(effective.min())}
+    }
     note = f"mean effective sample size {float(effective.mean()):.1f} of {weights.count}"
+    if weights.refined is not None:
+        details["refined"] = weights.refined
+        note += f", half of them from a q fitted to the image, better on {weights.refined:.0%}"
     if few > 0 and weights.count > 1:
         note += f"; it is below {FEW_EFFECTIVE:.0f} on {few:.0%} of the images, so the error is a guess"
     if weights.rounded > 0:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vaebench.data import streams
 from vaebench.metrics.answer import Answer, NotApplicable, average
-from vaebench.metrics.calibrated import Decoder, decoders, scored, with_reason
+from vaebench.metrics.calibrated import Decoder, decoders, weighted, with_reason
 from vaebench.metrics.exact import first_of_each, refusal
 from vaebench.metrics.importance import importance_weights, summary
 from vaebench.metrics.marginal import marginal
@@ -30,16 +30,8 @@ def log_likelihoods(subject: Subject, protocol: dict[str, Any], decoders: dict[s
             raise ValueError(f"log_prob(x) {reason}")
         value, stderr = average(values, torch.zeros_like(values), population)
         return [Answer(value, stderr, note=f"exact, on all {population} images")]
-    weights = importance_weights(
-        subject,
-        subject.images(protocol),
-        protocol["samples"],
-        protocol["seed"],
-        scored(decoders, lambda p, x: p.log_prob(x)),
-        defensive=protocol.get("defensive", 0.0),
-    )
     answers = []
-    for part, of_decoder in zip(decoders, weights.unbind(), strict=True):
+    for part, of_decoder in weighted(subject, protocol, decoders, lambda p, x: p.log_prob(x)).items():
         value, stderr, note, details = summary(of_decoder, population)
         answers.append(Answer(value, stderr, part=part, note=note, details=details))
     return answers

@@ -139,7 +139,7 @@ def ascended(
     return {name: value.detach() for name, value in parameters.items()}, torch.stack(seen)
 
 
-def _factor(parameters: Parameters) -> Tensor:
+def factor(parameters: Parameters) -> Tensor:
     """A, lower triangular; (image, latent, latent)"""
     return torch.diag_embed(parameters["log_scale"].exp()) + strictly_lower(parameters["below"])
 
@@ -147,7 +147,7 @@ def _factor(parameters: Parameters) -> Tensor:
 def _moved(parameters: Parameters, noise: Tensor) -> Tensor:
     """m + A ε"""
     if "below" in parameters:
-        return parameters["shift"] + (_factor(parameters) @ noise.unsqueeze(-1)).squeeze(-1)
+        return parameters["shift"] + (factor(parameters) @ noise.unsqueeze(-1)).squeeze(-1)
     if "log_scale" in parameters:
         return parameters["shift"] + parameters["log_scale"].exp() * noise
     return parameters["shift"] + noise
@@ -157,6 +157,6 @@ def _moved_back(parameters: Parameters, moved: Tensor) -> Tensor:
     """A⁻¹ (ε' − m)"""
     centred = moved - parameters["shift"]
     if "below" in parameters:
-        columns = torch.linalg.solve_triangular(_factor(parameters), centred.movedim(0, -1), upper=False)
+        columns = torch.linalg.solve_triangular(factor(parameters), centred.movedim(0, -1), upper=False)
         return columns.movedim(-1, 0)
     return centred / parameters["log_scale"].exp() if "log_scale" in parameters else centred
