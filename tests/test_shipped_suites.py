@@ -26,6 +26,7 @@ PUBLISHED = (
     "loaiza2019",
     "leaderboard",
 )
+OURS = ("theory_vs_practice", "more_shortcuts")
 LEAST: dict[str, Any] = {
     "samples": 2,
     "refine": 2,
@@ -90,7 +91,7 @@ def results(tmp_path_factory):
     return tmp_path_factory.mktemp("results")
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", [*PUBLISHED, *OURS])
 def test_it_runs_for_two_epochs_on_digits_and_every_number_is_there(name, results, monkeypatch):
     """Every variant, metric, contrast and expectation of it, at the least size; pictures have their own tests."""
     monkeypatch.setattr(write, "figures", lambda *_: ())

@@ -197,7 +197,7 @@ def test_a_recipe_extends_another_and_says_what_it_changes() -> None:
 def test_an_entry_of_metrics_goes_over_the_budget() -> None:
     suite = loaded(budget="{extends: full, elbo: {samples: 3}}", metrics="[elbo, {log_likelihood: {samples: 50}}]")
     assert suite.budget["elbo"]["samples"] == 3
-    assert suite.budget["log_likelihood"] == {"samples": 50, "images": 10000, "defensive": 0.0}
+    assert suite.budget["log_likelihood"] == {"samples": 50, "images": 10000, "defensive": 0.0, "refine": 0}
     assert suite.budget_name == "full, elbo.samples 3"
     assert load_catalog().budgets["full"]["log_likelihood"]["samples"] == 5000
 
