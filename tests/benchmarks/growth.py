@@ -10,7 +10,8 @@ alone: it is then faster than training the members one by one.
 What is said of a size rests on the median over the rounds of a ratio: of the better fleet, by its own median, to the
 member alone, and of the mapped fleet to the one in turn. Where the 95 % interval holds 1, or there were too few rounds
 for one, it cannot be told; where there is no difference, one size in twenty is told at most, and wrongly. A vertical
-line stands in the picture where an answer is followed by the other one.
+line stands in the picture where an answer is followed by the other one, dotted of mapped and in turn; a full mark is a
+fleet that pays.
 """
 
 import argparse
@@ -41,6 +42,9 @@ MEMBERS = 5
 ALONE = "alone"
 FLEETS = {"in turn": "in-turn", "mapped": "mapped"}
 FLOOR = "products"
+LINES = {ALONE: ("#5c6670", "^"), "in turn": ("#d55e00", "s"), "mapped": ("#0072b2", "o")}
+"""Side → colour and mark in the picture."""
+TICKS = (1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
 @dataclass(frozen=True)
@@ -128,13 +132,13 @@ def by_quantity(points: Sequence[Point]) -> dict[str, list[Point]]:
 
 
 def in_words(points: Sequence[Point]) -> str:
-    """A line for each quantity and question: the sizes with each answer, and their ratios."""
+    """A line for each quantity and question: the sizes with each answer."""
     lines = []
     for quantity, own in by_quantity(points).items():
         for question in QUESTIONS:
             said = []
             for wanted in (question.below, question.above, UNTOLD):
-                sizes = [f"{p.size}: {question.of(p)}" for p in own if answer(question, p) == wanted]
+                sizes = [str(point.size) for point in own if answer(question, point) == wanted]
                 said += [f"{wanted} at {', '.join(sizes)}"] if sizes else []
             lines.append(f"- {quantity}, {question.ratio}: {'; '.join(said)}.\n")
     return "".join(lines)
@@ -158,24 +162,41 @@ def growth_table(points: Sequence[Point]) -> str:
 
 
 def picture(points: Sequence[Point], file: Any) -> None:
+    """Every side over the bare products of its size, whose floor is the line at 1; full marks where the answer against
+    a member alone is clear."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
 
     quantities = by_quantity(points)
-    figure = Figure(figsize=(3.2 * len(quantities), 3.4), layout="constrained")
-    grid = figure.subplots(1, len(quantities), squeeze=False)[0]
-    for axes, (quantity, own) in zip(grid, quantities.items(), strict=True):
-        for name in own[0].milliseconds:
-            style = "--" if name == FLOOR else ".-"
-            axes.loglog([point.size for point in own], [point.milliseconds[name] for point in own], style, label=name)
+    figure = Figure(figsize=(9.0, 5.6), layout="constrained")
+    grid = figure.subplots(2, 3, squeeze=False).flat
+    for axes, (quantity, own) in zip(grid, quantities.items(), strict=False):
+        sizes = [point.size for point in own]
+        for name, (colour, marker) in LINES.items():
+            ratios = [point.milliseconds[name] / point.milliseconds[FLOOR] for point in own]
+            axes.plot(sizes, ratios, color=colour, linewidth=1.4, label=name)
+            for point, ratio in zip(own, ratios, strict=True):
+                clear = name == point.best and answer(QUESTIONS[0], point) == QUESTIONS[0].below
+                face = colour if clear else "white"
+                axes.plot(point.size, ratio, marker, color=colour, markerfacecolor=face, markersize=5)
+        axes.axhline(1.0, color="#5c6670", linestyle="--", linewidth=1.2, label="bare products")
         for question in QUESTIONS:
-            for size, told in turning_points(question, own):
-                axes.axvline(size, color="#999", linewidth=0.8, linestyle=question.line)
-                place = axes.get_xaxis_transform()
-                said = f"{told} from here"
-                axes.text(size, 0.98, said, transform=place, fontsize=7, rotation=90, ha="right", va="top")
+            for size, _ in turning_points(question, own):
+                axes.axvline(size, color="#5c6670", linewidth=0.8, linestyle=question.line)
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, labels=[f"{size:,}" for size in sizes], fontsize=8)
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        top = max(point.milliseconds[name] / point.milliseconds[FLOOR] for point in own for name in LINES)
+        axes.set_yticks(*[[tick for tick in TICKS if tick <= 1.2 * top]])
         axes.set_xlabel(quantity)
-    grid[0].legend(fontsize=7)
-    grid[0].set_ylabel("ms of a member's step")
+    rest = list(figure.axes)[len(quantities) :]
+    for axes in rest:
+        axes.set_axis_off()
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    rest[0].legend(handles, labels, loc="center", frameon=False, title="a member's step ÷ its bare products")
     figure.savefig(file)
 
 
