@@ -10,7 +10,7 @@ import platform
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -76,6 +76,8 @@ class Settings:
     policy: Policy = field(default_factory=Policy)
     compiled: Wanted = "auto"
     """Whether training steps are compiled; auto: where the plan's estimate says that it pays."""
+    compiled_cells: Collection[str] | None = None
+    """Cells whose steps are compiled, and no others, whatever pays; None: as `compiled` says."""
     timeout: float | None = None
     fail_fast: bool = False
     debug: bool = False
@@ -168,7 +170,7 @@ def plan(suite: str | Path | Mapping[str, Any] | Suite, settings: Settings | Non
         settings.device,
         str(root) if (root := data_root(settings)) else None,
         settings.workers or default_workers(settings.device),
-        settings.compiled,
+        settings.compiled if settings.compiled_cells is None else settings.compiled_cells,
     )
     rows = {(planned.cell.source, planned.variant) for planned in made.cells}
     if lost := selection.idle(settings.policy.only, rows):
@@ -299,7 +301,8 @@ def rerun(path: Path, settings: Settings, view: View | None = None) -> "Rerun":
         raise StoreError(f"{settings.results}: holds these very results; name another folder with --results")
     before = read_runs(kept.runs)
     device = lock.device if settings.device == "auto" else settings.device
-    made = run(lock.suite, replace(settings, device=device, compiled=lock.compiled), view)
+    of_then = replace(settings, device=device, compiled=lock.compiled, compiled_cells=lock.compiled_cells)
+    made = run(lock.suite, of_then, view)
     if made.outcome.interrupted:
         raise KeyboardInterrupt
     now = read_lock(made.folder.lock)
@@ -866,6 +869,7 @@ def lock(made: Plan, settings: Settings, results: ResultsFolder) -> dict[str, An
         "versions": {name: _version(name) for name in (*PACKAGES, *_foreign_packages(made.suite))},
         "device": settings.device,
         "compiled": settings.compiled,
+        "compiled_cells": _compiled(made, results),
         "machine": machine(),
         "git": git_state(Path.cwd()),
         "data": _checksums(made, results),
@@ -891,6 +895,12 @@ def _checksums(made: Plan, results: ResultsFolder) -> dict[str, str]:
         if name not in found and (record := results.cell(planned.cell.id).read_record()):
             found |= {name: record.environment["data_checksum"]} if "data_checksum" in record.environment else {}
     return found
+
+
+def _compiled(made: Plan, results: ResultsFolder) -> list[str]:
+    """The cells that were trained by compiled steps."""
+    records = {planned.cell.id: results.cell(planned.cell.id).read_record() for planned in made.cells}
+    return [cell for cell, record in records.items() if record and record.training.get("compiled")]
 
 
 def _version(package: str) -> str | None:

@@ -37,6 +37,15 @@ def test_what_was_never_seen_is_not_compiled_unless_asked(results):
     assert not chosen(results, "never")
 
 
+def test_cells_that_are_named_are_compiled_and_no_others(results):
+    """A rerun takes the path of then, whatever was seen since."""
+    one, other = job(cell(seed=1)), job(cell(seed=2))
+    leave(results, cell(seed=0, epochs=EPOCHS), seconds=1e6)
+    made = compiled_where_it_pays([one, other], results, {cell(seed=2).id})
+    assert [each.compiled for each in made] == [False, True]
+    assert not any(each.compiled for each in compiled_where_it_pays([one, other], results, frozenset()))
+
+
 def test_compiling_may_take_what_it_is_taken_to_save(results):
     leave(results, cell(seed=0, epochs=EPOCHS), seconds=1.01 * FIRST_SECONDS / SAVED)
     assert chosen(results)

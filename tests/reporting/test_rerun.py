@@ -10,10 +10,11 @@ import pytest
 
 import vaebench
 from tests.reporting.fabrication import TINY, fabricate, plausible
+from vaebench import project
 from vaebench.project import Settings
 from vaebench.reporting.rerun import DIFFERENT, GONE, IDENTICAL, WITHIN_ERROR, Rerun, differences, repeated, unknown
 from vaebench.reporting.runs import runs_table
-from vaebench.store.files import write_json
+from vaebench.store.files import read_json, write_json
 from vaebench.store.folders import ResultsFolder
 from vaebench.suite.loading import load_suite_mapping
 
@@ -98,6 +99,27 @@ def test_what_two_runs_differ_in_is_said():
         "commit": ("aaaaaaaaaaaa", "aaaaaaaaaaaa with changes"),
     }
     assert differences(before, before) == {}
+
+
+@pytest.mark.parametrize("was", [[], ["digits/binary"]])
+def test_it_takes_the_path_of_then_for_each_cell(was, tmp_path, monkeypatch):
+    """What the estimate would choose now, after other runs on this machine, does not matter."""
+    folder = tmp_path / "runs"
+    run = vaebench.run(SUITE, Settings(results=folder, debug=True, compiled="never"))
+    content = {key: value for key, value in read_json(run.folder.lock).items() if key not in ("schema", "checksum")}
+    assert (content["compiled"], content["compiled_cells"]) == ("never", [])
+    chosen = [planned.cell.id for planned in run.plan.cells if planned.cell.source in was]
+    write_json(run.folder.lock, {**content, "compiled": "auto", "compiled_cells": chosen})
+    asked = []
+
+    def planned(*arguments):
+        asked.append(arguments[-1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(project.planning, "plan", planned)
+    with pytest.raises(KeyboardInterrupt):
+        project.rerun(run.folder.lock, Settings(results=tmp_path / "new"))
+    assert asked == [chosen]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Which fleets of a plan are trained by compiled steps: those where compiling takes less than it saves."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Literal
@@ -24,8 +24,13 @@ SHARE = 0.1
 """Of a fleet's training that compiling it may take at most, whatever it saves."""
 
 
-def compiled_where_it_pays(jobs: Sequence[Job], results: ResultsFolder, wanted: Wanted) -> tuple[Job, ...]:
-    """The jobs and their paths: what is like nothing that was trained here is compiled only if that is asked for."""
+def compiled_where_it_pays(
+    jobs: Sequence[Job], results: ResultsFolder, wanted: Wanted | Collection[str]
+) -> tuple[Job, ...]:
+    """The jobs and their paths: what is like nothing that was trained here is compiled only if that is asked for, by a
+    word for all or by the cells."""
+    if not isinstance(wanted, str):
+        return tuple(replace(job, compiled=any(work.cell.id in wanted for work in job.cells)) for job in jobs)
     if wanted == "never" or not any(takes_steps(job) for job in jobs):
         return tuple(jobs)
     if wanted == "always":

@@ -30,6 +30,8 @@ class Lock:
     device: str = "auto"
     compiled: Wanted = "auto"
     """Whether the steps of a training were to be compiled."""
+    compiled_cells: list[str] | None = None
+    """Those whose steps were; None where an older vaebench has not said."""
     machine: dict[str, Any] = field(default_factory=dict)
     python: str = ""
     versions: dict[str, str | None] = field(default_factory=dict)

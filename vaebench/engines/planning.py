@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -157,7 +157,7 @@ def plan(
     device: str = "auto",
     data_root: str | None = None,
     workers: int = 1,
-    compiled: Wanted = "auto",
+    compiled: Wanted | Collection[str] = "auto",
 ) -> Plan:
     """Compare what `suite` asks for with the records in `results`; reads only."""
     policy = policy or Policy()

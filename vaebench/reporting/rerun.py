@@ -157,6 +157,8 @@ def _told(lock: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("python", "device", "compiled"):
         if lock.get(name) is not None:
             yield name, str(lock[name])
+    if lock.get("compiled_cells") is not None:
+        yield "compiled models", str(len(lock["compiled_cells"]))
     if git := lock.get("git"):
         yield "commit", f"{str(git.get('commit'))[:12]}{' with changes' if git.get('dirty') else ''}"
     for name, checksum in (lock.get("data") or {}).items():
