@@ -47,7 +47,8 @@ class Place(StrEnum):
 
 
 Compiled = Annotated[
-    Compile, typer.Option("--compile", help="Compile the training steps; auto: where the plan says that it pays.")
+    Compile,
+    typer.Option("--compile", help="Compile the training steps; auto: on a GPU, where the plan says that it pays."),
 ]
 Engine = Annotated[Place, typer.Option("--engine", help="Where the fleets run.")]
 Address = Annotated[

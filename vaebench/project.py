@@ -75,7 +75,7 @@ class Settings:
     """Folder in torchvision's layout; None: VAEBENCH_DATA, else vaebench's own, into which data are fetched."""
     policy: Policy = field(default_factory=Policy)
     compiled: Wanted = "auto"
-    """Whether training steps are compiled; auto: where the plan's estimate says that it pays."""
+    """Whether training steps are compiled; auto: on a GPU, where the plan's estimate says that it pays."""
     compiled_cells: Collection[str] | None = None
     """Cells whose steps are compiled, and no others, whatever pays; None: as `compiled` says."""
     timeout: float | None = None

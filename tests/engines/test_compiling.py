@@ -37,6 +37,15 @@ def test_what_was_never_seen_is_not_compiled_unless_asked(results):
     assert not chosen(results, "never")
 
 
+def test_on_a_cpu_steps_are_compiled_only_where_that_is_asked_for(results):
+    """Rounding makes another draw of a seed, and what pays depends on what was trained before."""
+    leave(results, cell(seed=0, epochs=EPOCHS), seconds=1e6)
+    todo = [job(cell(seed=1))]
+    assert compiled_where_it_pays(todo, results, "auto")[0].compiled
+    assert not compiled_where_it_pays(todo, results, "auto", on_gpu=False)[0].compiled
+    assert compiled_where_it_pays(todo, results, "always", on_gpu=False)[0].compiled
+
+
 def test_cells_that_are_named_are_compiled_and_no_others(results):
     """A rerun takes the path of then, whatever was seen since."""
     one, other = job(cell(seed=1)), job(cell(seed=2))

@@ -25,13 +25,14 @@ SHARE = 0.1
 
 
 def compiled_where_it_pays(
-    jobs: Sequence[Job], results: ResultsFolder, wanted: Wanted | Collection[str]
+    jobs: Sequence[Job], results: ResultsFolder, wanted: Wanted | Collection[str], on_gpu: bool = True
 ) -> tuple[Job, ...]:
     """The jobs and their paths: what is like nothing that was trained here is compiled only if that is asked for, by a
-    word for all or by the cells."""
+    word for all or by the cells. On a CPU too: what little it saves there is not worth that a seed's numbers depend on
+    what else was trained before."""
     if not isinstance(wanted, str):
         return tuple(replace(job, compiled=any(work.cell.id in wanted for work in job.cells)) for job in jobs)
-    if wanted == "never" or not any(takes_steps(job) for job in jobs):
+    if wanted == "never" or (wanted == "auto" and not on_gpu) or not any(takes_steps(job) for job in jobs):
         return tuple(jobs)
     if wanted == "always":
         return tuple(replace(job, compiled=takes_steps(job)) for job in jobs)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from vaebench.catalog.catalog import KINDS, load_catalog
 from vaebench.engines.compiling import Wanted, compiled_where_it_pays
 from vaebench.engines.estimate import estimate_seconds
+from vaebench.engines.gpus import gpus
 from vaebench.engines.job import CellWork, Job
 from vaebench.engines.plugged import plugins_of_cells
 from vaebench.plugins.fingerprints import fingerprint
@@ -177,7 +178,8 @@ def plan(
         decision = decide(records[cell.id], wanted, fingerprints, sources.metric, folder.model.exists(), policy)
         selected = policy.selects(cell.source, planned.variant)
         cells.append(PlannedCell(planned.variant, cell, wanted, fingerprints, decision, selected))
-    jobs = compiled_where_it_pays(_jobs(cells, sources, device, data_root), results, compiled)
+    on_gpu = device.startswith("cuda") or bool(gpus(device))
+    jobs = compiled_where_it_pays(_jobs(cells, sources, device, data_root), results, compiled, on_gpu)
     seconds = estimate_seconds(jobs, results, workers)
     metrics = {family: sources.metric(family) for family in suite.families}
     return Plan(suite, tuple(cells), tuple(expansion.impossible), jobs, seconds, metrics, policy, stamps)
