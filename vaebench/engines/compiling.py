@@ -31,7 +31,8 @@ def compiled_where_it_pays(
     word for all or by the cells. On a CPU too: what little it saves there is not worth that a seed's numbers depend on
     what else was trained before."""
     if not isinstance(wanted, str):
-        return tuple(replace(job, compiled=any(work.cell.id in wanted for work in job.cells)) for job in jobs)
+        named = frozenset(wanted)
+        return tuple(replace(job, compiled=not named.isdisjoint(work.cell.id for work in job.cells)) for job in jobs)
     if wanted == "never" or (wanted == "auto" and not on_gpu) or not any(takes_steps(job) for job in jobs):
         return tuple(jobs)
     if wanted == "always":

@@ -155,7 +155,7 @@ def proposed(
     first = 0
     for law, stream, count in sources:
         for begin in range(0, count, step):
-            z = draw(law, stream, begin if law is not prior else first, min(step, count - begin))
+            z = draw(law, stream, begin, min(step, count - begin))
             densities = [math.log(number / samples) + each.log_prob(z) for each, _, number in sources]
             log_proposal = densities[0] if len(densities) == 1 else torch.stack(densities).logsumexp(0)
             yield first, z, prior.log_prob(z) - log_proposal
