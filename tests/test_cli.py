@@ -16,6 +16,7 @@ import pytest
 from tests.calling import Call, caller
 from tests.engines.tiny import perform_with
 from vaebench import cli, project
+from vaebench.project import choosing
 
 SUITE = """\
 suite: tiny
@@ -58,10 +59,10 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 @pytest.fixture
 def performing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Lets workers do one of tests.engines.performances instead of training."""
-    engine = project.LocalEngine
+    engine = choosing.LocalEngine
 
     def choose(name: str) -> None:
-        monkeypatch.setattr(project, "LocalEngine", functools.partial(engine, perform=perform_with(name)))
+        monkeypatch.setattr(choosing, "LocalEngine", functools.partial(engine, perform=perform_with(name)))
 
     choose("obedient")
     return choose

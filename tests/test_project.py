@@ -11,6 +11,7 @@ import vaebench
 from tests.engines.tiny import TINY, perform_with
 from vaebench import project
 from vaebench.engines.planning import Policy
+from vaebench.project import choosing
 from vaebench.store.files import read_json
 from vaebench.suite.suite import Suite
 
@@ -18,8 +19,8 @@ from vaebench.suite.suite import Suite
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> vaebench.Settings:
     """Results go to a folder of the test's own, and workers only play at training."""
-    engine = functools.partial(project.LocalEngine, perform=perform_with("obedient"))
-    monkeypatch.setattr(project, "LocalEngine", engine)
+    engine = functools.partial(choosing.LocalEngine, perform=perform_with("obedient"))
+    monkeypatch.setattr(choosing, "LocalEngine", engine)
     return vaebench.Settings(results=tmp_path / "runs", workers=1)
 
 

@@ -9,7 +9,7 @@ from matplotlib import figure, font_manager
 from matplotlib.backends import backend_svg
 
 from tests.engines.tiny import perform_with
-from vaebench import project
+from vaebench.project import choosing
 from vaebench.reporting import baseline, write
 
 pytest_plugins = ["pytester"]
@@ -43,8 +43,8 @@ mine,digits,binary,counting,,odd,theory,1,,3,0,-20.0,-21.0,-19.0
 @pytest.fixture
 def ours(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project with a suite and a test of it, whose training is played: every number of a seed is the seed's own."""
-    engine = functools.partial(project.LocalEngine, perform=perform_with("obedient"))
-    monkeypatch.setattr(project, "LocalEngine", engine)
+    engine = functools.partial(choosing.LocalEngine, perform=perform_with("obedient"))
+    monkeypatch.setattr(choosing, "LocalEngine", engine)
     pytester.mkdir("suites").joinpath("mine.yaml").write_text(SUITE)
     pytester.makepyfile(test_mine=TEST.format(more=""))
     return pytester

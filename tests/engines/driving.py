@@ -17,9 +17,10 @@ def main() -> None:
         _, outcome = run_tiny(ResultsFolder(Path(results)), performance, workers=2)
         print(len(outcome.done), len(outcome.failed), outcome.interrupted)
         return
-    from vaebench import cli, project
+    from vaebench import cli
+    from vaebench.project import choosing
 
-    project.LocalEngine = functools.partial(project.LocalEngine, perform=perform_with(performance))
+    choosing.LocalEngine = functools.partial(choosing.LocalEngine, perform=perform_with(performance))
     sys.argv = ["vaebench", *arguments, "--results", results]
     cli.main()
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vaebench import cli, project
-from vaebench.project import Settings, UnknownName, check_engine, parsed_slurm
+from vaebench import cli
+from vaebench.project import Settings, UnknownName, check_engine, choosing, parsed_slurm
 
 Call = Callable[..., tuple[int, str]]
 
@@ -53,7 +53,7 @@ def test_an_option_of_another_engine_is_refused(options: list[str], message: str
 
 
 def test_a_certain_device_is_refused_where_others_choose_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(project, "NEEDED", {})
+    monkeypatch.setattr(choosing, "NEEDED", {})
     with pytest.raises(UnknownName, match="--device cuda:1: where others choose the machine, valid are auto, cpu"):
         check_engine(Settings(engine="ray", device="cuda:1"))
     check_engine(Settings(engine="slurm", device="cuda"))

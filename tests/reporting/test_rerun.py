@@ -11,7 +11,7 @@ import pytest
 import vaebench
 from tests.reporting.fabrication import TINY, fabricate, plausible
 from vaebench import project
-from vaebench.project import Settings
+from vaebench.project import Settings, running
 from vaebench.reporting.rerun import DIFFERENT, GONE, IDENTICAL, WITHIN_ERROR, Rerun, differences, repeated, unknown
 from vaebench.reporting.runs import runs_table
 from vaebench.store.files import read_json, write_json
@@ -116,7 +116,7 @@ def test_it_takes_the_path_of_then_for_each_cell(was, tmp_path, monkeypatch):
         asked.append(arguments[-1])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(project.planning, "plan", planned)
+    monkeypatch.setattr(running.planning, "plan", planned)
     with pytest.raises(KeyboardInterrupt):
         project.rerun(run.folder.lock, Settings(results=tmp_path / "new"))
     assert asked == [chosen]

@@ -1,0 +1,57 @@
+"""Where the data sets that are read from files lie; nothing trains before they are right."""
+
+import os
+from pathlib import Path
+
+from vaebench.catalog.catalog import load_catalog
+from vaebench.project.settings import Settings, known
+from vaebench.suite.suite import Suite
+
+
+def data_root(settings: Settings) -> Path | None:
+    """The user's data folder: the setting, else VAEBENCH_DATA."""
+    return root_of(settings.data_root)
+
+
+def root_of(given: Path | None) -> Path | None:
+    named = given or (Path(os.environ["VAEBENCH_DATA"]) if os.environ.get("VAEBENCH_DATA") else None)
+    return named.expanduser().resolve() if named else None
+
+
+def file_datasets(suite: Suite) -> list[str]:
+    """The data sets of a suite that are read from files."""
+    return [name for name in dict.fromkeys(source.partition("/")[0] for source in suite.datasets) if reads_files(name)]
+
+
+def reads_files(dataset: str) -> bool:
+    """Whether a data set is one that torchvision fetches."""
+    return load_catalog().datasets[dataset].implementation.startswith("vaebench.data.mnist:")
+
+
+def check_data(suite: Suite, settings: Settings) -> None:
+    """Refuse missing or wrong data files before anything trains; fetch those that vaebench keeps itself."""
+    for name in file_datasets(suite):
+        verify_data(name, data_root(settings), fetch=True)
+
+
+def verify_data(name: str, root: Path | None, fetch: bool = False) -> None:
+    """Raise DataError with one line for each file that is not right."""
+    from vaebench.data import mnist
+
+    known("data set that is read from files:", name, mnist.FILES)
+    if root is None and fetch:
+        mnist.ensure(name)
+    mistakes = mnist.verify(name, root)
+    if mistakes:
+        raise mnist.DataError("\n".join(mistakes))
+
+
+def fetch_data(name: str, root: Path | None) -> Path:
+    """Download a data set into `root` (None: vaebench's own folder), and check it; the folder it lies in."""
+    from vaebench.data import mnist
+
+    known("data set that is read from files:", name, mnist.FILES)
+    where = root or mnist.own_root()
+    mnist.fetch(name, where)
+    verify_data(name, where)
+    return mnist.folder(name, where)

@@ -1,0 +1,70 @@
+"""How far a suite is, told from files alone."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaebench.engines.planfile import CellLine, PlanFile, read_plan
+from vaebench.engines.progress import FleetStatus, read_progress
+from vaebench.store.files import StoreError
+from vaebench.store.folders import ResultsFolder, SuiteFolder
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a suite is, from files alone."""
+
+    suite: str
+    counts: dict[str, int]
+    """done, failed, open."""
+    failures: dict[str, int]
+    """What went wrong → in how many cells."""
+    fleets: list[FleetStatus]
+
+
+def status(path: Path) -> Status:
+    """Told from plan.json, the records, and what running workers have said; works from any shell. Where the records
+    are elsewhere, as those of a published folder, from runs.csv."""
+    folder = SuiteFolder(path)
+    if not folder.plan.exists():
+        raise StoreError(f"{path}: no folder of a suite ({folder.plan.name} is missing); give DIR/SUITE")
+    planned, results = read_plan(folder.plan), ResultsFolder(path.parent)
+    has_records = any(results.cell(cell.cell).path.is_dir() for cell in planned.cells)
+    states = (
+        [_state_of(cell, planned, results) for cell in planned.cells]
+        if has_records or not folder.runs.is_file()
+        else _states_in(folder.runs)
+    )
+    counts = {state: sum(state == found for found, _ in states) for state in ("done", "failed", "open")}
+    fleets = read_progress(folder, [fleet.fleet for fleet in planned.fleets])
+    return Status(planned.suite, counts, dict(Counter(why for _, why in states if why)), fleets)
+
+
+def _states_in(runs: Path) -> list[tuple[str, str]]:
+    """The same of each cell of a table."""
+    from vaebench.reporting.runs import FAILED, read_runs, unfinished
+
+    table = read_runs(runs)
+    states = dict.fromkeys(table["cell"], ("done", ""))
+    for cell, run in unfinished(table).items():
+        states[cell] = ("failed", f"{run.metric}: {run.note}") if run.status == FAILED else ("open", "")
+    return list(states.values())
+
+
+def _state_of(cell: CellLine, planned: PlanFile, results: ResultsFolder) -> tuple[str, str]:
+    """done, failed or open, and what went wrong."""
+    record, keep_stale = results.cell(cell.cell).read_record(), planned.keep_stale
+    if record is None or not (keep_stale or record.fingerprints == cell.fingerprints):
+        return "open", ""
+    if record.failure is not None:
+        return "failed", f"{record.failure.kind}: {record.failure.message}"
+    wanted, now = set(cell.wanted), planned.metric_fingerprints
+    answers = [
+        value
+        for value in record.metrics
+        if value.request.key in wanted and (keep_stale or value.fingerprint == now.get(value.family))
+    ]
+    if {value.request.key for value in answers} != wanted:
+        return "open", ""
+    failed = [f"{value.family}: {value.note}" for value in answers if value.status == "failed"]
+    return ("failed", failed[0]) if failed else ("done", "")
