@@ -38,7 +38,9 @@ def pictures(folder: Path, question: str, variant: str, caption: str = "What the
     (folder / "pixel.png").write_bytes(png())
     places = {"overview": ("", "square.svg"), "contrast": (question, "pixel.png"), "variant": (variant, "square.svg")}
     return [
-        Picture(section, f"The {section}", caption, section, subject, "digits/grey", f"figures/{name}", folder / name)
+        Picture(
+            section, f"The {section}", caption, True, section, subject, "digits/grey", f"figures/{name}", folder / name
+        )
         for section, (subject, name) in places.items()
     ]
 

@@ -12,8 +12,10 @@ from tests.reporting.fabrication import SOURCES, TINY, done, fabricate, failed, 
 from tests.reporting.stand_ins import content_of, pictures
 from vaebench.catalog.catalog import load_catalog
 from vaebench.engines.planning import Policy
+from vaebench.reporting.figures.figure import Figure, Written
 from vaebench.reporting.leaderboard import Leaderboard, leaderboard_table
 from vaebench.reporting.markdown import render_markdown
+from vaebench.reporting.pictures import pictures as read_pictures
 from vaebench.reporting.runs import runs_table
 from vaebench.reporting.templates import ReportError
 from vaebench.reporting.write import write_all
@@ -294,3 +296,20 @@ def test_pictures_are_linked_where_they_belong(tiny, results, tmp_path):
     assert "![The variant](figures/square.svg)" in section(report, "### `vae`: Variational autoencoder")
     assert "![The overview](figures/square.svg)" in section(report, "## All variants in pictures")
     assert r"What \*there\* is \| to see." in report
+
+
+def test_how_to_read_a_kind_of_picture_is_said_where_it_comes_first(tiny, results, tmp_path):
+    """Two questions have the same kind of picture: the words stand once, below the first."""
+    first, second = (contrast["question"] for contrast in TINY["contrasts"][:2])
+    words, folder = "Every line is a seed.", tmp_path / "tiny"
+    written = [
+        Written(Figure(name, f"Title {name}", words, where, subject, "digits/grey", {}, None), folder / f"{name}.svg")
+        for name, where, subject in (("a", "contrast", first), ("b", "contrast", second), ("c", "variant", "vae"))
+    ]
+    fabricate(tiny, results)
+    content = content_of(tiny, results, pictures=read_pictures(written, folder))
+    report = render_markdown(content)
+    assert f"![Title a](a.svg)\n\n{words}\n" in section(report, f"### {first}")
+    assert "![Title b](b.svg)" in section(report, f"### {second}")
+    assert words not in section(report, f"### {second}")
+    assert words in section(report, "### `vae`: Variational autoencoder")

@@ -21,6 +21,8 @@ class Picture:
     title: str
     caption: str
     """How to read it."""
+    is_first: bool
+    """Of its section with this caption, which need not be read again under every other."""
     section: str
     """`overview`, `contrast` or `variant`."""
     subject: str
@@ -47,16 +49,21 @@ class Picture:
 
 def pictures(written: Iterable[Any], folder: Path) -> list[Picture]:
     """The pictures of what `figures.catalogue.write_figures` has written below a suite's folder."""
-    return [
-        Picture(
-            name=entry.figure.name,
-            title=entry.figure.title,
-            caption=entry.figure.caption,
-            section=entry.figure.section,
-            subject=entry.figure.subject or "",
-            view=entry.figure.view or "",
-            link=quote(entry.path.relative_to(folder).as_posix()),
-            file=entry.path,
+    found, seen = [], set()
+    for entry in written:
+        figure = entry.figure
+        found.append(
+            Picture(
+                name=figure.name,
+                title=figure.title,
+                caption=figure.caption,
+                is_first=(figure.section, figure.caption) not in seen,
+                section=figure.section,
+                subject=figure.subject or "",
+                view=figure.view or "",
+                link=quote(entry.path.relative_to(folder).as_posix()),
+                file=entry.path,
+            )
         )
-        for entry in written
-    ]
+        seen.add((figure.section, figure.caption))
+    return found
