@@ -25,6 +25,7 @@ def test_a_default_reaches_every_variant():
     assert [variant.composition["conditional"] for variant in suite.variants] == [True, False]
 
 
+CLASSICAL = ("ppca", "ppca-em", "pca", "gmm", "gmm-full", "independent-pixels", "independent-levels")
 REFUSED = {
     "no labels": ("[linear-gaussian/real]", "cvae", "conditional needs labels, linear-gaussian has none"),
     "a fitted model": ("[digits/grey]", "{extends: ppca, conditional: true}", "objective ppca has no conditional form"),
@@ -51,11 +52,7 @@ def test_probes_say_nothing_of_a_model_that_is_given_the_label():
 
 def test_every_gradient_trained_vae_of_the_catalog_composes_conditionally():
     catalog = load_catalog()
-    names = [
-        name
-        for name in catalog.variants
-        if name not in ("ppca", "ppca-em", "pca", "gmm", "gmm-full") and not name.startswith("pythae-")
-    ]
+    names = [name for name in catalog.variants if name not in CLASSICAL and not name.startswith("pythae-")]
     entries = "\n".join(f"- {{extends: {name}, conditional: true}}" for name in names)
     suite = loaded(variants=f"\n{entries}", metrics="[reconstruction]")
     for variant in suite.variants:

@@ -425,7 +425,8 @@ FIT = {
     "parts that do not go together": (
         written(variants="\n- vae\n- {name: mine, extends: vae, posterior: exact}  # here"),
         "variants[1]",
-        "mine fits no data set of the suite: posterior exact needs objective ppca or ppca-em or gmm, here it is elbo",
+        "mine fits no data set of the suite: posterior exact needs objective "
+        "ppca or ppca-em or gmm or frequencies, here it is elbo",
     ),
     "sub-code beyond the latents": (
         written(variants="\n- vae\n- {name: mine, extends: vmi-vae, latent: 2, objective: {subcode: [0, 2]}}  # here"),

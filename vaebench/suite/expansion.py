@@ -57,7 +57,8 @@ def expand(suite: Suite) -> Expansion:
 
 
 def compose(variant: Variant, source: str, catalog: Catalog) -> dict[str, Any] | Impossible:
-    """The variant's composition on a data set view, with the view's own likelihood in place of `default`."""
+    """The variant's composition on a data set view, with the view's own likelihood in place of `default`, and the grey
+    levels of the data set where a likelihood asks for them and the variant names none."""
     dataset_name, _, view = source.partition("/")
     composition = copy.deepcopy(variant.composition)
     stand_ins = catalog.parts["likelihood"][composition["likelihood"]["name"]].by_view
@@ -65,6 +66,8 @@ def compose(variant: Variant, source: str, catalog: Catalog) -> dict[str, Any] |
         if view not in stand_ins:
             return Impossible(variant.name, source, f"the view {view} has no default likelihood")
         composition["likelihood"] = _stand_in(composition["likelihood"], stand_ins[view], catalog)
+    if composition["likelihood"].get("levels", 0) is None:
+        composition["likelihood"]["levels"] = catalog.datasets[dataset_name].levels
     reason = _obstacle(composition, view, catalog.datasets[dataset_name], catalog)
     reason = reason or trainer_obstacle(composition, view, catalog)
     return composition if reason is None else Impossible(variant.name, source, reason)
@@ -273,6 +276,13 @@ def _grey_targets_need_levels(composition: dict[str, Any], dataset: Dataset) -> 
     return None
 
 
+def _levels_of_the_data(composition: dict[str, Any], dataset: Dataset) -> str | None:
+    levels = composition["likelihood"]["levels"]
+    if dataset.levels is not None and levels != dataset.levels:
+        return f"levels must be the {dataset.levels} grey levels of {dataset.name}, is {levels}"
+    return None
+
+
 def _unit_sigma(composition: dict[str, Any], dataset: Dataset) -> str | None:
     sigma = composition["likelihood"]["sigma"]
     if sigma != 1.0:
@@ -325,6 +335,7 @@ CHECKS: dict[str, Callable[[dict[str, Any], Dataset], str | None]] = {
     "bias-of-each-pixel": _bias_of_each_pixel,
     "log-variance-range": _log_variance_range,
     "grey-targets-need-levels": _grey_targets_need_levels,
+    "levels-of-the-data": _levels_of_the_data,
     "unit-sigma": _unit_sigma,
     "sigma-of-one-draw": _sigma_of_one_draw,
     "discrepancy-not-rewarded": _discrepancy_not_rewarded,

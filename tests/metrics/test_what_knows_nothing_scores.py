@@ -1,0 +1,60 @@
+"""Bits for a pixel that are had without a model: the table in docs/theory/grey_pixels.md, taken from the data again."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch.distributions import Independent, Normal
+
+from tests.compositions import composition
+from vaebench.data.dataset import load_dataset
+from vaebench.data.source import Source
+from vaebench.data.views import bins
+from vaebench.models.distributions import IndependentPixels
+from vaebench.models.likelihoods.bins import log_bin_mass
+from vaebench.models.likelihoods.level_histogram import LevelHistogram
+from vaebench.training.independent import Frequencies, frequencies
+
+PAGE = Path(__file__).parents[2] / "docs" / "theory" / "grey_pixels.md"
+ROOT = os.environ.get("VAEBENCH_DATA")
+COLUMNS = {"mnist": 1, "fashion-mnist": 2}
+HISTOGRAMS = composition(
+    network={"name": "none"},
+    latent=1,
+    likelihood={"name": "level-histogram", "levels": 256},
+    posterior={"name": "exact"},
+    prior={"name": "standard-normal"},
+    objective={"name": "frequencies", "smoothing": 1.0},
+)
+
+
+def told(dataset: str) -> list[float]:
+    """The table's column of a data set."""
+    section = PAGE.read_text(encoding="utf-8").split("## What knows nothing scores\n")[1].split("\n## ")[0]
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in section.splitlines() if line.startswith("|")][2:]
+    return [float(row[COLUMNS[dataset]]) for row in rows]
+
+
+@pytest.mark.skipif(ROOT is None, reason="VAEBENCH_DATA names no folder with the real files")
+@pytest.mark.parametrize("dataset", COLUMNS)
+@torch.no_grad()
+def test_the_table_is_what_the_data_say(dataset: str) -> None:
+    source = Source(load_dataset(dataset, Path(ROOT or "")), "grey")
+    content = source.training_content("all")
+    x = source.training_batch(content, torch.arange(len(content)), torch.zeros(()))
+    test = source.images("test")
+    mean = x.mean(0, dtype=torch.float64).float()
+    spread = (x - mean).square().mean().sqrt()
+    everywhere = frequencies(x.reshape(-1, 1), 256, 1e-9).log().expand(source.pixels, -1)
+    known = [
+        Frequencies().fit(HISTOGRAMS, x, seed=0).model.likelihood(torch.zeros(1)),
+        IndependentPixels(LevelHistogram(everywhere)),
+        Independent(Normal(torch.zeros_like(mean), 1.0), 1),
+        Independent(Normal(mean, spread), 1),
+        IndependentPixels(LevelHistogram(torch.zeros(source.pixels, 256))),
+    ]
+    nats = [float(log_bin_mass(p, *bins(test, 256, "grey")).mean(dtype=torch.float64)) for p in known]
+    bits = [-value / source.pixels / torch.tensor(2.0).log().item() for value in nats]
+    assert bits == pytest.approx(told(dataset), abs=6e-4)
