@@ -102,6 +102,13 @@ def published(found: Sequence[Judged]) -> Table:
     return Table(Phrase("Published against measured"), columns, tuple(_row(one) for one in found))
 
 
+def in_words(one: Judged) -> Phrase:
+    """`vae:kl < beta-vae:kl: 3.2 < 4.1 (at 5 of 5 seeds), order holds`"""
+    expected = one.expectation
+    wanted = Phrase("") if expected.of is None else Phrase(", expected ", _wanted_phrase(expected))
+    return Phrase(_sides(expected), wanted, f": {_measured(one)}, {_told(one)}")
+
+
 def summary(found: Sequence[Judged]) -> str:
     """`5 expectations: 3 agree, 1 does not, 1 not measured`"""
     agree, fail = sum(one.verdict in (WITHIN, HOLDS) for one in found), sum(one.failed for one in found)
@@ -125,8 +132,7 @@ def _rises(values: Sequence[float]) -> bool:
 
 def _row(one: Judged) -> Row:
     expected = one.expectation
-    where: list[Text] = [Code(side) for side in expected.order] or [Code(expected.sides[0])]
-    name = Phrase(separated(where, " < "), " on ", Code(expected.on))
+    name = Phrase(_sides(expected), " on ", Code(expected.on))
     wanted: Text = Phrase("in this order") if expected.of is None else _wanted_phrase(expected)
     verdict = badge(one.verdict)
     if one.verdict == OUTSIDE:
@@ -135,6 +141,12 @@ def _row(one: Judged) -> Row:
     first = one.measured[0].mean if one.measured else None
     cells = (Cell(name, str(name)), Cell(wanted, key), Cell(_measured(one), first), verdict, plain(expected.kind))
     return Row((*cells, plain(expected.source), plain(one.remark or ABSENT)))
+
+
+def _sides(expected: Expectation) -> Phrase:
+    """Names of what is ordered, or of the number"""
+    where: list[Text] = [Code(side) for side in expected.order] or [Code(expected.sides[0])]
+    return separated(where, " < ")
 
 
 def _measured(one: Judged) -> str:

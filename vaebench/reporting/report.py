@@ -9,6 +9,7 @@ import pandas as pd
 from vaebench.reporting import statistics
 from vaebench.reporting.cards import cards
 from vaebench.reporting.commands import row_commands
+from vaebench.reporting.documents import shown
 from vaebench.reporting.incidents import impossible, not_applicable, remarks, unfinished
 from vaebench.reporting.method import measures
 from vaebench.reporting.pictures import Picture
@@ -43,6 +44,7 @@ def report_content(
         "verdicts": verdicts(asked),
         "primary_tests": counted(int(contrasts["p_holm"].notna().sum()), "primary test"),
         "published": {"table": published(held), "summary": summary(held)} if held else None,
+        "documents": shown(suite.figures, asked, held, found),
         "rankings": rankings(suite, runs, leaderboard),
         "cards": cards(suite),
         "pictures": {

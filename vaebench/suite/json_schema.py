@@ -38,6 +38,7 @@ MEANINGS = {
     "rank_by": "View → the column that ranks it.",
     "contrasts": "Questions that two variants answer together, seed by seed.",
     "expected": "Published numbers, exact truths and orders that the suite's numbers are held against.",
+    "figures": "Figures of a document, and which pictures of the report show the same.",
     "name": "Name in the leaderboard; without it that of what is extended.",
     "extends": "A variant of the catalog, or another of this suite.",
     "on": "Data set views that it is restricted to.",
@@ -59,6 +60,13 @@ MEANINGS_OF_EXPECTED = {
     "profile": "The profile that keeps the published protocol; under another one the number is shown and not judged.",
     "note": "What must be known to read it.",
 }
+MEANINGS_OF_FIGURE = {
+    "figure": "Which: document and number.",
+    "says": "What is to be seen there, or what the document makes of it.",
+    "ours": "The pictures that show it, each variant:kind, or sub-code.",
+    "on": "Data set view of the pictures; without it the suite's first.",
+    "answered_by": "Questions of the suite, and sources of its expectations, that measure what the figure says.",
+}
 
 
 def suite_schema(catalog: Catalog | None = None) -> Schema:
@@ -70,6 +78,7 @@ def suite_schema(catalog: Catalog | None = None) -> Schema:
     _put(shapes["VariantShape"], {**_composition(catalog), **_variant(catalog)})
     _put(shapes["ContrastShape"], {"primary": {"enum": list(catalog.columns)}})
     _put(shapes["ExpectedShape"], {}, MEANINGS_OF_EXPECTED)
+    _put(shapes["FigureShape"], {}, MEANINGS_OF_FIGURE)
     _put(shapes["ProfileShape"], _conditions(catalog))
     _put(schema, _suite(catalog, schema["properties"]["variants"]))
     parts = {kind: _part(kind, catalog) for kind in KINDS}

@@ -17,6 +17,7 @@ from vaebench.suite.conditions import (
 )
 from vaebench.suite.contrasts import check_common_ground, named_contrasts
 from vaebench.suite.expected import resolve_expected
+from vaebench.suite.figures import resolve_figures
 from vaebench.suite.mapping_source import read_mapping
 from vaebench.suite.mistakes import Findings, Mistake, SuiteError, enumerated, nearest
 from vaebench.suite.plugged import bring_listed
@@ -123,6 +124,7 @@ def _resolved(
     for column in (*ranking, *compared):
         metrics += () if covers(metrics, column) else (column,)
     expected = resolve_expected(reading, metrics, ground, findings)
+    figures = resolve_figures(content, ground, findings)
     if len(findings):
         return None
     wanted = dict.fromkeys(metric.partition(".")[0] for metric in metrics)
@@ -140,6 +142,7 @@ def _resolved(
         rank_by=rank_by,
         contrasts=tuple(placed.contrast for placed in contrasts),
         expected=expected,
+        figures=figures,
         profile=reading.profile,
         file=path,
     )

@@ -12,6 +12,7 @@ from vaebench.suite.mistakes import Findings, Path, enumerated, nearest
 
 MOST_CONTRASTS = 1_000
 MOST_EXPECTED = 1_000
+MOST_FIGURES = 200
 
 WRONG_NAME = "vaebench_name"
 ABSENT: Any = None
@@ -124,6 +125,16 @@ class ExpectedShape(Shape):
     note: Text = ABSENT
 
 
+class FigureShape(Shape):
+    """A figure of a document, and the pictures of this suite that show the same."""
+
+    figure: Text
+    says: Text
+    ours: Annotated[list[Text], Field(min_length=1)]
+    on: Text = ABSENT
+    answered_by: Annotated[list[Text], Field(min_length=1)] = ABSENT
+
+
 class ProfileShape(Shape):
     """What a profile says in place of the suite."""
 
@@ -158,6 +169,7 @@ class SuiteShape(Shape):
     rank_by: dict[str, Text] = ABSENT
     contrasts: Annotated[list[ContrastShape], Field(max_length=MOST_CONTRASTS)] = ABSENT
     expected: Annotated[list[ExpectedShape], Field(max_length=MOST_EXPECTED)] = ABSENT
+    figures: Annotated[list[FigureShape], Field(max_length=MOST_FIGURES)] = ABSENT
 
 
 def well_shaped(content: Any, findings: Findings) -> dict[str, Any]:
@@ -237,6 +249,7 @@ def _keys_at(path: Path) -> list[str]:
         "variants": VariantShape,
         "contrasts": ContrastShape,
         "expected": ExpectedShape,
+        "figures": FigureShape,
         "profiles": ProfileShape,
     }
     inner = path[2:] if path[:1] == ("profiles",) and len(path) > 2 else path

@@ -86,6 +86,22 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class DocumentFigure:
+    """A figure of a document, and where this suite shows the same of its own models."""
+
+    figure: str
+    """Which: `Beaulac 2019, fig. 9`."""
+    says: str
+    """What is to be seen there, or what the document makes of it."""
+    ours: tuple[str, ...]
+    """`variant:kind` of the pictures that show it, or `sub-code`, of all variants that single out a latent."""
+    on: str
+    """Data set view."""
+    answered_by: tuple[str, ...] = ()
+    """Questions of the suite, and sources of its expectations, that measure what the figure says."""
+
+
+@dataclass(frozen=True)
 class Suite:
     """What a suite file asks for."""
 
@@ -109,6 +125,7 @@ class Suite:
     """View → column that ranks it; a view that is absent is not ranked."""
     contrasts: tuple[Contrast, ...] = ()
     expected: tuple[Expectation, ...] = ()
+    figures: tuple[DocumentFigure, ...] = ()
     profile: str | None = None
     """The profile in force, where the suite has some of its own or one was asked for."""
     file: Path | None = None
