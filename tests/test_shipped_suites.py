@@ -104,6 +104,8 @@ def test_it_runs_for_two_epochs_on_digits_and_every_number_is_there(name, result
     assert [one.expectation.sides for one in judged(suite, runs) if one.verdict == NOT_MEASURED] == []
     if suite.expected:
         assert "## Published against measured" in run.folder.report.read_text(encoding="utf-8")
+    if suite.figures:
+        assert "## The documents' figures" in run.folder.report.read_text(encoding="utf-8")
 
 
 def on_digits(content: dict[str, Any]) -> dict[str, Any]:
@@ -121,6 +123,7 @@ def on_digits(content: dict[str, Any]) -> dict[str, Any]:
     content["expected"] = _distinct(
         [{key: value for key, value in entry.items() if key != "profile"} for entry in content.get("expected", [])]
     )
+    content["figures"] = [_answerable(entry, content) for entry in content.get("figures", [])]
     return content | {"seeds": 1, "budget": {"extends": "quick", **_least_budget()}}
 
 
@@ -163,6 +166,13 @@ def _least_budget() -> dict[str, Any]:
             least["images"] = 2
         found[metric.name] = least
     return {name: least for name, least in found.items() if least}
+
+
+def _answerable(entry: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """A figure whose measures are those that two data sets that became one still have."""
+    there = {one["question"] for one in content.get("contrasts", [])} | {one["source"] for one in content["expected"]}
+    kept = [text for text in entry.get("answered_by", []) if text in there]
+    return {**entry, "answered_by": kept} if kept else {key: entry[key] for key in entry if key != "answered_by"}
 
 
 def _distinct(expected: list[dict[str, Any]]) -> list[dict[str, Any]]:
