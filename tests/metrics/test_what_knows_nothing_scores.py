@@ -58,3 +58,25 @@ def test_the_table_is_what_the_data_say(dataset: str) -> None:
     nats = [float(log_bin_mass(p, *bins(test, 256, "grey")).mean(dtype=torch.float64)) for p in known]
     bits = [-value / source.pixels / torch.tensor(2.0).log().item() for value in nats]
     assert bits == pytest.approx(told(dataset), abs=6e-4)
+    if dataset == "mnist":
+        assert float((test == 0).float().mean()) == pytest.approx(0.8, abs=0.01), "four pixels in five are black"
+
+
+def test_limits_repeats_the_table() -> None:
+    """Its two numbers are those of MNIST, rounded."""
+    histogram, _, normal, *_ = told("mnist")
+    text = " ".join((PAGE.parents[1] / "limits.md").read_text(encoding="utf-8").split())
+    assert f"has {histogram:.2f} and N(0, 1) at every pixel {normal:.2f} (" in text
+
+
+@torch.no_grad()
+def test_what_a_collapsed_model_of_digits_is_worth() -> None:
+    """The number that the page and the quickstart's collapsed row share."""
+    choices = {**HISTOGRAMS, "likelihood": {"name": "bernoulli"}}
+    source = Source(load_dataset("digits"), "binary")
+    content = source.training_content("split")
+    x = (torch.rand(200, *content.shape, generator=torch.Generator().manual_seed(0)) * 16 < content).float()
+    model = Frequencies().fit(choices, x.flatten(0, 1), seed=0).model.float()
+    nats = float(model.log_prob(source.images("test")).mean(dtype=torch.float64))
+    assert nats == pytest.approx(-27.21, abs=0.02)
+    assert "on `digits/binary` −27.21 nats" in PAGE.read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.suite.writing import loaded
+from tests.suite.writing import loaded, mistakes_in, written
 from vaebench.catalog.catalog import load_catalog
 from vaebench.store.cell import Cell
 from vaebench.suite.expansion import CHECKS, Planned, expand, not_applicable, requests
@@ -99,6 +99,20 @@ def test_what_is_given_with_the_default_likelihood_goes_to_the_one_that_has_it()
     likelihoods = {cell.view: cell.composition["likelihood"] for cell in cells(suite)}
     assert likelihoods["binary"] == {"name": "bernoulli"}
     assert likelihoods["grey"] == {"name": "gaussian-shared", "sigma_floor": 0.1}
+
+
+def test_a_likelihood_that_counts_levels_has_those_of_the_data_set() -> None:
+    suite = loaded(datasets="[digits/grey, mnist/grey]", variants="[independent-levels]")
+    levels = {
+        planned.cell.dataset: planned.cell.composition["likelihood"]["levels"] for planned in expand(suite).planned
+    }
+    assert levels == {"digits": 17, "mnist": 256}
+
+
+def test_levels_that_are_not_the_data_sets_are_refused_with_theirs() -> None:
+    wrong = "[vae, {extends: independent-levels, likelihood: {levels: 256}}]"
+    (mistake,) = mistakes_in(written(datasets="[digits/grey]", variants=wrong))
+    assert "levels must be the 17 grey levels of digits, is 256" in mistake.what
 
 
 def test_a_pair_that_cannot_be_is_not_planned_but_listed_with_its_reason() -> None:
