@@ -310,13 +310,21 @@ class TestMoments:
         off, on = moments.distances(covariance)
         assert (float(off), float(on)) == (0.5, 1.0)
 
-    def test_dip_adds_its_penalty_to_the_elbo(self):
-        system, objective = built("dip", form="ii")
+    @pytest.mark.parametrize("form", ["i", "ii"])
+    def test_dip_adds_its_penalty_to_the_elbo(self, form):
+        """Form I of the means alone; form II of the codes, whose noise stands on the diagonal."""
+        system, objective = built("dip", form=form)
         (player,) = objective.players
         (x,), noise = inputs_of(player)
         loss, terms = system(player, (x,), noise, settings(lambda_off=2.0, lambda_on=3.0))
-        expected = terms["kl"] - terms["reconstruction"] + 2.0 * terms["off_diagonal"] + 3.0 * terms["diagonal"]
-        assert torch.allclose(loss, expected)
+        q = system.model.posterior(x)
+        covariance = torch.cov(q.mean.mT, correction=0)
+        if form == "ii":
+            covariance = covariance + torch.diag(q.variance.mean(0))
+        off = (covariance - torch.diag(covariance.diagonal())).square().sum()
+        on = (covariance.diagonal() - 1).square().sum()
+        elbo = terms["reconstruction"] - kl_divergence(q, system.model.prior()).mean()
+        assert torch.allclose(loss, 2.0 * off + 3.0 * on - elbo)
 
 
 class TestDiscrepancy:
@@ -599,6 +607,26 @@ class TestPopularDepartures:
         assert abs(found["mss-column"] - exact) > 2
         assert abs(found["mss-inside"] - exact) > 2
         assert abs(found["mss-column-inside"] - exact) > 2
+
+    def test_weights_inside_pay_for_a_latent_so_narrow_that_posteriors_part(self):
+        """(β − α)(M − 1) ln(N/(B − 1)) nats of what is minimised, against the faithful form; training runs there."""
+        latents, images, batch, alpha, beta, gamma = 10, 50_000, 64, 1.0, 6.0, 1.0
+        noise = torch.randn(batch, latents, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+
+        def penalty(name, spread, narrowness):
+            means, scale = torch.zeros_like(noise), torch.ones_like(noise)
+            means[:, 0], scale[:, 0] = spread * torch.linspace(-1, 1, batch, dtype=DOUBLE), narrowness
+            z = means + scale * noise
+            density = Normal(means, scale).log_prob(z.unsqueeze(1))
+            weights = ESTIMATORS[name](batch, images, z)
+            log_prior = Normal(torch.zeros_like(z), 1.0).log_prob(z)
+            parts = kl_parts(density, weights, log_prior, WEIGHTINGS.get(name, weighted_once))
+            return float(alpha * parts[0] + beta * parts[1] + gamma * parts[2])
+
+        faithful, popular = (penalty(name, 1.0, 1e-4) - penalty(name, 0.0, 1.0) for name in ("mss", "mss-inside"))
+        assert faithful > 5
+        gained = (beta - alpha) * (latents - 1) * math.log(images / (batch - 1))
+        assert faithful - popular == pytest.approx(gained, rel=1e-3)
 
     def test_a_leaking_critics_loss_moves_the_encoder_and_a_clean_ones_does_not(self):
         """The leaking player's gradient is the clean player's and the critic's loss's, by the encoder's parameters."""

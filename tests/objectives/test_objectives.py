@@ -9,11 +9,11 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from tests.compositions import ELBO, VMI, cell, composition
 from vaebench.data.dataset import Shape
 from vaebench.models.distributions import DiagonalNormal
-from vaebench.models.mixed import OneHot, drawn
+from vaebench.models.mixed import OneHot, category_of, drawn
 from vaebench.objectives.subcode import Category, entropy_of_mixture
 from vaebench.training.initialisation import build_system
 
-IMAGES, PIXELS = 40, 9
+IMAGES, PIXELS, TRAINED_ON = 40, 9, 1000
 
 
 JOINT = {
@@ -26,7 +26,7 @@ JOINT = {
 def system_of(choices=None, **objective):
     base = VMI if objective.get("name") == "vmi" else ELBO
     choices = composition(objective={**base, **objective}, **(choices or {}))
-    return build_system(cell(choices=choices), Shape(PIXELS), images=1000)
+    return build_system(cell(choices=choices), Shape(PIXELS), images=TRAINED_ON)
 
 
 def step_inputs(objective, player):
@@ -140,6 +140,41 @@ def test_the_vmi_objective_of_a_category_reads_the_last_numbers_of_the_code():
     z = drawn(system.model.posterior(x), noise["z"], settings()["progress"])
     log_q = torch.log_softmax(system.auxiliary.head(system.auxiliary.encoder(system.model.likelihood(z).mean)), -1)
     by_hand = (z[..., -4:] * log_q).sum(-1).mean() + math.log(4)
+    assert torch.allclose(terms["information"], by_hand, rtol=1e-9)
+
+
+def test_the_mended_vmi_objective_has_the_aggregates_entropy_in_the_priors_place():
+    """−1/B Σ_i ln q̂(ẑ_i), of B images of which each stands for itself and the others for the rest of N, by hand."""
+    system, objective = system_of(name="vmi", entropy="aggregate")
+    player = objective.players[1]
+    x, noise = step_inputs(objective, player)
+    loss, terms = system(player, (x,), noise, settings(**{"lambda": 3.0}))
+    q = system.model.posterior(x)
+    z = (q.mean + q.stddev * noise["z"])[0]
+    p = system.model.likelihood(z)
+    seen = system.auxiliary(p.mean)
+    log_q = Normal(seen.mean, seen.stddev).log_prob(z[:, [0, 1]]).sum(-1).mean()
+    density = Normal(q.mean[:, [0, 1]], q.stddev[:, [0, 1]]).log_prob(z[:, None, [0, 1]]).sum(-1).exp()
+    own = density.diagonal()
+    others = (density.sum(1) - own) / (IMAGES - 1)
+    aggregate = own / TRAINED_ON + (TRAINED_ON - 1) / TRAINED_ON * others
+    bound = log_q - aggregate.log().mean()
+    elbo = p.log_prob(x).mean() - torch.distributions.kl_divergence(q, system.model.prior()).mean()
+    assert torch.allclose(terms["information"], bound, rtol=1e-9)
+    assert torch.allclose(loss, -elbo - 3.0 * bound, rtol=1e-9)
+
+
+def test_the_mended_vmi_objective_of_a_category_has_the_entropy_of_the_mean_posterior():
+    system, objective = system_of(name="vmi", code="category", entropy="aggregate", choices=JOINT)
+    player = objective.players[1]
+    x, noise = step_inputs(objective, player)
+    _, terms = system(player, (x,), noise, settings(**{"lambda": 1.0}))
+    q = system.model.posterior(x)
+    z = drawn(q, noise["z"], settings()["progress"])
+    log_q = torch.log_softmax(system.auxiliary.head(system.auxiliary.encoder(system.model.likelihood(z).mean)), -1)
+    mean = category_of(q).mean.mean(0)
+    by_hand = (z[..., -4:] * log_q).sum(-1).mean() - (mean * mean.log()).sum()
+    assert float(mean.detach().std()) > 0.01, "a uniform aggregate would have the prior's entropy"
     assert torch.allclose(terms["information"], by_hand, rtol=1e-9)
 
 
