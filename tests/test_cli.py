@@ -128,6 +128,7 @@ def test_a_failed_metric_makes_exit_code_3_too(call: Call, performing: Callable)
 def test_only_runs_a_part_and_the_rest_stays_planned(call: Call, performing: Callable) -> None:
     said = call("run", "tiny.yaml", "--only", "digits/binary/beta-vae[beta=4]")
     assert said.code == 0
+    assert "tiny: 2 of 14 cells (2 to train) in 1 fleet" in said.out
     assert "2 done, 0 failed, 12 open" in call("status", "runs/tiny").out
     assert call("run", "tiny.yaml", "--only", "*/odd", "--only", "digits/grey/ppca").code == 0
     assert "8 done, 0 failed, 6 open" in call("status", "runs/tiny").out
@@ -265,13 +266,22 @@ def test_report_says_what_is_not_there(call: Call, performing: Callable) -> None
     ]
 
 
+def test_a_suite_whose_cells_are_gone_is_told_by_its_tables_and_says_so(call: Call, performing: Callable) -> None:
+    call("run", "tiny.yaml")
+    before = Path("runs/tiny/runs.csv").read_text()
+    shutil.rmtree("runs/cells")
+    assert call("status", "runs/tiny").out == f"tiny: 14 done, 0 failed, 0 open ({project.FROM_TABLES})\n"
+    assert project.FROM_TABLES in call("report", "runs/tiny").out
+    assert Path("runs/tiny/runs.csv").read_text() == before
+
+
 def test_status_of_a_published_suite_is_that_of_its_table(call: Call, performing: Callable) -> None:
     performing("raising")
     call("run", "tiny.yaml")
     here = call("status", "runs/tiny")
     call("publish", "tiny", "--to", "results", "--incomplete")
     there = call("status", "results/tiny")
-    assert here.out.splitlines()[0] == there.out.splitlines()[0]
+    assert f"{here.out.splitlines()[0]} ({project.FROM_TABLES})" == there.out.splitlines()[0]
     assert " 0 open" in there.out
     assert "failed in" in there.out
 
@@ -294,7 +304,7 @@ def test_the_lock_file_says_what_a_rerun_needs_to_know(call: Call, performing: C
     assert lock["device"] == "cpu"
     assert set(lock["versions"]) >= {"vaebench", "torch", "numpy"}
     assert lock["data"] == {"digits": "abc"}
-    assert lock["git"] is None
+    assert lock["suite_git"] is None
 
 
 @pytest.mark.parametrize("kind", sorted(project.LISTED))

@@ -12,6 +12,7 @@ from tests.engines.tiny import TINY, perform_with
 from vaebench import project
 from vaebench.engines.planning import Policy
 from vaebench.project import choosing
+from vaebench.project.locking import commit_of
 from vaebench.store.files import read_json
 from vaebench.suite.suite import Suite
 
@@ -64,3 +65,35 @@ def test_the_module_offers_its_names_and_no_others() -> None:
 def test_importing_vaebench_imports_nothing_heavy() -> None:
     script = "import vaebench, sys; assert not {'torch', 'pandas', 'pydantic', 'rich', 'typer'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_commit_is_that_of_the_repository_that_keeps_a_file(tmp_path):
+    """Not of one that it merely lies in, as a package does in a virtual environment."""
+
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
+
+    kept, other = tmp_path / "kept.yaml", tmp_path / "other.yaml"
+    kept.write_text("suite: a")
+    assert project.git_state(kept) is None
+    git("init")
+    git("add", "kept.yaml")
+    git("commit", "-m", "first")
+    other.write_text("suite: b")
+    state = project.git_state(kept)
+    assert len(state["commit"]) == 40
+    assert not state["dirty"]
+    assert project.git_state(other) is None
+    kept.write_text("suite: c")
+    assert project.git_state(kept) == {**state, "dirty": True}
+
+
+def test_a_report_names_the_commits_of_vaebench_and_of_a_suite_that_is_kept_elsewhere():
+    ours, theirs = {"commit": "a" * 40, "dirty": False}, {"commit": "b" * 40, "dirty": True}
+    assert commit_of({"git": ours, "suite_git": theirs}) == {
+        "vaebench_commit": "a" * 40,
+        "suite_commit": "b" * 40 + " with changes",
+    }
+    assert commit_of({"git": ours, "suite_git": ours}) == {"vaebench_commit": "a" * 40}
+    assert commit_of({"git": None}) == {}

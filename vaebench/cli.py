@@ -232,7 +232,13 @@ def status(folder: SuiteFolderArgument, as_json: AsJson = False) -> None:
     found = project.status(folder)
     if as_json:
         fleets = [{**fleet.content, "running": fleet.is_running} for fleet in found.fleets]
-        content = {"suite": found.suite, "counts": found.counts, "failures": found.failures, "fleets": fleets}
+        content = {
+            "suite": found.suite,
+            "counts": found.counts,
+            "from_tables": found.from_tables,
+            "failures": found.failures,
+            "fleets": fleets,
+        }
         print(json.dumps(content, indent=1, ensure_ascii=False))
     else:
         cli_view.print_status(cli_view.console(), found)
@@ -295,7 +301,8 @@ def report(
 
     project.load_plugins(*(plugin or ()))
     written = project.report(folder, templates)
-    lines = [str(written.report), str(written.page), project.lacking(written)]
+    source = project.FROM_TABLES if project.is_from_tables(written) else ""
+    lines = [str(written.report), str(written.page), source, project.lacking(written)]
     cli_view.print_lines(cli_view.console(), filter(None, lines))
 
 

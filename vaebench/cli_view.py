@@ -15,7 +15,7 @@ from rich.table import Table
 from vaebench.engines.planning import Plan
 from vaebench.engines.process import printable
 from vaebench.engines.progress import FleetProgress, Progress
-from vaebench.project import Run, Status, View
+from vaebench.project import FROM_TABLES, Run, Status, View
 from vaebench.reporting.text import counted
 from vaebench.store.here import missing_compiler
 
@@ -30,6 +30,8 @@ LEAST_COLUMNS = 3
 """Of a leaderboard: rank, variant, and the metric that ranks."""
 LINE_SECONDS = 15.0
 """A fleet says how far it is at most that often where there is no terminal."""
+SHORT_SECONDS = 10.0
+"""Below that an estimate says no number."""
 
 
 def view_for(console: Console) -> View:
@@ -52,12 +54,21 @@ def title(fleet: FleetProgress) -> str:
 
 
 def planned(plan: Plan) -> str:
-    """The plan in a line: what is trained, scored, cached."""
+    """The plan in a line: what is trained, scored, cached of the cells that were asked for."""
     words = {"train": "to train", "stale": "stale", "score": "to score", "cached": "cached", "failed": "failed before"}
-    counts = ", ".join(f"{plan.counts[state]} {word}" for state, word in words.items() if plan.counts.get(state))
-    estimate = f", about {duration(plan.seconds)}" if plan.seconds else ""
+    found: Counter[str] = Counter(cell.decision.state for cell in plan.selected)
+    counts = ", ".join(f"{found[state]} {word}" for state, word in words.items() if found[state])
+    part = "" if len(plan.selected) == len(plan.cells) else f"{len(plan.selected)} of "
+    profile = f", profile {plan.suite.profile}" if plan.suite.profile else ""
     cells, fleets = counted(len(plan.cells), "cell"), counted(len(plan.jobs), "fleet")
-    return f"{plan.suite.name}: {cells} ({counts}) in {fleets}{_path(plan)}{estimate}"
+    return f"{plan.suite.name}{profile}: {part}{cells} ({counts}) in {fleets}{_path(plan)}{_estimate(plan.seconds)}"
+
+
+def _estimate(seconds: float | None) -> str:
+    """Of training and scoring; starting up and writing the report come on top of it."""
+    if not seconds:
+        return ""
+    return f", about {duration(seconds)}" if seconds >= SHORT_SECONDS else ", a few seconds"
 
 
 def _path(plan: Plan) -> str:
@@ -209,7 +220,7 @@ def print_plan(console: Console, plan: Plan) -> None:
 
 def print_status(console: Console, status: Status) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
-    say(console, f"{status.suite}: {counts}")
+    say(console, f"{status.suite}: {counts}{f' ({FROM_TABLES})' if status.from_tables else ''}")
     for fleet in status.fleets:
         say(console, f"{fleet.content['source']}  {', '.join(fleet.content['variants'])}: {fleet.sentence()}")
     for why, count in status.failures.items():

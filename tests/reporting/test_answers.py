@@ -86,6 +86,8 @@ def test_a_notebook_shows_tables_in_which_text_from_users_is_text(folder: SuiteF
     assert asked._repr_html_().count("<tr>") == len(asked) + 1
     assert asked[0]._repr_html_().count("<tr>") == len(asked[0].table) + 1
     assert board._repr_html_().count("<tr>") == len(board.table) + 1
+    assert len(repr(board).splitlines()) == len(board.table) + 2
+    assert "Leaderboard(" not in repr(board)
 
 
 def test_an_empty_leaderboard_and_a_suite_without_contrasts_are_empty_tables(folder: SuiteFolder) -> None:

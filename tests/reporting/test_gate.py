@@ -307,6 +307,17 @@ def test_two_seeds_test_nothing_and_that_is_no_pass(tmp_path):
     assert gate(before, before).passed
 
 
+def test_a_number_that_stayed_the_same_is_no_test_of_those_that_did_not(tmp_path):
+    def numbers(planned, column):
+        return plausible(planned, column) - (5.0 if column == "elbo" else 0.0)
+
+    few = {**SMALL, "seeds": 1}
+    before, now = run_of(tmp_path / "before", few), run_of(tmp_path / "now", few, numbers=numbers)
+    found = gate(before, now)
+    assert {test.verdict for test in found.tests} == {"equal", "not tested"}
+    assert not found.passed
+
+
 def test_only_some_metrics_may_be_looked_at(tmp_path, before):
     now = run_of(tmp_path / "now", numbers=shifted(0.5))
     assert gate(before, now, metrics=["elbo", "probe_accuracy"]).passed

@@ -89,12 +89,36 @@ def test_what_holms_correction_alone_takes_back_is_said(tiny, results):
     p_value = scipy.stats.ttest_1samp([0.04, 0.05, 0.08, 0.11, 0.17], 0.0).pvalue
     assert f"Taken alone it has p = {p_value:.2g}; among all questions of this suite that may be chance." in answer
     assert report.count("Taken alone") == 1
+    (row,) = [line for line in report.splitlines() if line.startswith("| Does fixing")]
+    assert f"(alone {p_value:.2g}) |" in row
 
 
 def test_not_comparable_says_why(results):
     report = report_of(load_suite_mapping({**TINY, "seeds": 3}), results)
     assert "**not comparable** in `bits_per_dim`: 3 seeds have a number on both sides, 5 are needed" in report
     assert "so far" in report
+
+
+def test_a_side_whose_models_failed_is_why_the_two_are_not_comparable(tiny, results):
+    def at_different_steps(planned):
+        step = 100 + planned.cell.seed
+        return failed(planned, message=f"diverged at step {step} of its training", step=step)
+
+    answer = section(
+        report_of(tiny, results, instead={"vae-mse": at_different_steps}),
+        "### Does fixing σ(z) = 1 produce a more useful model?",
+    )
+    count, last = len(tiny.seeds), 100 + max(tiny.seeds)
+    why = f"`vae-mse`: {count} of {count} models failed: diverged at step 100 … {last} of its training."
+    assert f"no seed has a number on both sides, 5 are needed; {why}" in answer
+
+
+def test_how_many_thousand_standard_deviations_is_not_said(tiny, results):
+    def numbers(planned, column):
+        return 3.0 + 1e-9 * planned.cell.seed + (1.0 if planned.variant == "vae-mse" else 0.0)
+
+    answer = section(report_of(tiny, results, numbers=numbers), "### Does fixing σ(z) = 1 produce a more useful model?")
+    assert "over 1,000 seed standard deviations apart" in answer
 
 
 def test_what_failed_is_said_once_and_not_per_seed(tiny, results):
@@ -114,6 +138,15 @@ def test_what_differs_only_in_its_numbers_is_said_once(tiny, results):
     last = 100 + max(tiny.seeds)
     assert f"`digits/grey` (`vae-mse`), every seed. diverged at step 100 … {last} of its training" in missing
     assert missing.count("diverged") == 1
+
+
+def test_numbers_that_are_said_once_keep_their_signs(tiny, results):
+    def below_zero(planned):
+        return failed(planned, message=f"stood at -{100 + planned.cell.seed}.5 of 2 to 3-fold")
+
+    missing = section(report_of(tiny, results, instead={"vae-mse": below_zero}), "## What is missing")
+    last = 100 + max(tiny.seeds)
+    assert f"stood at -{last}.5 … -100.5 of 2 to 3-fold" in missing
 
 
 def test_what_does_not_apply_is_said_with_its_reason(tiny, results):

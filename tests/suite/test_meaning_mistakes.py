@@ -690,6 +690,14 @@ def test_the_same_contrast_twice_would_count_twice() -> None:
     assert str(mistake) == "trial.yaml:8: contrasts[1]: compares the same as contrasts[0]"
 
 
+def test_a_question_is_asked_once_for_answers_are_found_by_it() -> None:
+    first, second = (
+        f"\n- {{question: what?, theory: vae, practice: beta-vae, primary: {name}}}" for name in ("elbo", "kl")
+    )
+    (mistake,) = mistakes_in(written(variants="[vae, beta-vae]", contrasts=first + second))
+    assert str(mistake) == "trial.yaml:8: contrasts[1].question: 'what?' stands already at contrasts[0]"
+
+
 @pytest.mark.parametrize("variant", ["beta-tcvae", "wae-mmd", "info-vae", "dip-vae-i", "factor-vae", "vmi-vae"])
 def test_an_objective_that_compares_images_refuses_a_batch_of_one(variant):
     text = written(variants=f"[vae, {variant}]", metrics="[reconstruction]", recipe="\n  batch: 1  # here")

@@ -15,6 +15,7 @@ from vaebench.project.reports import (
     compare,
     export,
     figures,
+    is_from_tables,
     lacking,
     merge,
     opened,
@@ -31,10 +32,11 @@ from vaebench.project.settings import (
     default_workers,
     known_settings,
 )
-from vaebench.project.states import Status, status
+from vaebench.project.states import FROM_TABLES, Status, status
 from vaebench.suite.loading import load_suite
 
 __all__ = [
+    "FROM_TABLES",
     "LISTED",
     "SCHEMAS",
     "NothingMatched",
@@ -60,6 +62,7 @@ __all__ = [
     "file_datasets",
     "gate",
     "git_state",
+    "is_from_tables",
     "known_settings",
     "lacking",
     "listing",

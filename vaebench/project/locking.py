@@ -31,7 +31,8 @@ def lock(made: Plan, settings: Settings, results: ResultsFolder) -> dict[str, An
         "compiled": settings.compiled,
         "compiled_cells": _compiled(made, results),
         "machine": machine(),
-        "git": git_state(Path.cwd()),
+        "git": git_state(Path(__file__)),
+        "suite_git": git_state(made.suite.file) if made.suite.file else None,
         "data": _checksums(made, results),
     }
 
@@ -70,17 +71,30 @@ def _version(package: str) -> str | None:
         return None
 
 
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit, and whether the work tree differs from it; None outside a repository."""
+def git_state(file: Path) -> dict[str, Any] | None:
+    """Commit of the repository that keeps a file, and whether the work tree differs from it; None where none keeps it.
+
+    A file that merely lies in one, as an installed package in a virtual environment, is not kept by it.
+    """
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
+        command = ["git", "-C", str(file.resolve().parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        git("ls-files", "--error-unmatch", file.name)
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def commit_of(lock: Mapping[str, Any]) -> dict[str, str]:
+    """The commits of a lock file by the names that reports give them."""
+    names = {"git": "vaebench_commit", "suite_git": "suite_commit"}
+    found = {name: lock[key] for key, name in names.items() if isinstance(lock.get(key), dict)}
+    if found.get("suite_commit") == found.get("vaebench_commit"):
+        found.pop("suite_commit", None)
+    return {name: f"{git.get('commit')}{' with changes' if git.get('dirty') else ''}" for name, git in found.items()}
 
 
 def source_of(suite: Suite) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaebench.engines.lockfile import read_lock
-from vaebench.project.locking import command_of
+from vaebench.project.locking import command_of, commit_of
 from vaebench.project.settings import NothingMatched, known
 from vaebench.store.files import StoreError, file_checksum, read_json, write_json
 from vaebench.store.folders import ResultsFolder, SuiteFolder
@@ -25,9 +25,11 @@ def render(suite: Suite, results: ResultsFolder, command: str, templates: Path |
     from vaebench.reporting.leaderboard import Leaderboard
     from vaebench.reporting.write import write_all
 
-    environment = write_all(suite, results, {"command": command}, templates)
-    _note(results.suite(suite.name), environment)
-    return Leaderboard.read(results.suite(suite.name).leaderboard)
+    folder = results.suite(suite.name)
+    commit = commit_of(read_json(folder.lock)) if folder.lock.exists() else {}
+    environment = write_all(suite, results, {"command": command, "environment": commit}, templates)
+    _note(folder, environment)
+    return Leaderboard.read(folder.leaderboard)
 
 
 def _note(folder: SuiteFolder, environment: Mapping[str, str]) -> None:
@@ -56,9 +58,16 @@ def report(path: Path, templates: Path | None = None) -> SuiteFolder:
         render(suite, results, command, templates)
     else:
         lock = read_lock(folder.lock)
-        info = {"command": command, "environment": lock.environment}
+        info = {"command": command, "environment": {**lock.environment, **commit_of(lock.content)}}
         write_again(suite, folder, info, lock.written.get(folder.runs.name, ""), templates)
     return folder
+
+
+def is_from_tables(folder: SuiteFolder) -> bool:
+    """Whether none of a suite's cells is beside it, so that its tables are all there is."""
+    from vaebench.reporting.write import has_records
+
+    return not has_records(opened(folder.path)[1], ResultsFolder(folder.path.parent))
 
 
 def lacking(folder: SuiteFolder) -> str:

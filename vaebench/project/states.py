@@ -9,6 +9,9 @@ from vaebench.engines.progress import FleetStatus, read_progress
 from vaebench.store.files import StoreError
 from vaebench.store.folders import ResultsFolder, SuiteFolder
 
+FROM_TABLES = "told by its tables: none of its cells is here"
+"""Of a published suite, and of one whose cells were deleted."""
+
 
 @dataclass(frozen=True)
 class Status:
@@ -17,6 +20,8 @@ class Status:
     suite: str
     counts: dict[str, int]
     """done, failed, open."""
+    from_tables: bool
+    """Where none of its cells is here."""
     failures: dict[str, int]
     """What went wrong → in how many cells."""
     fleets: list[FleetStatus]
@@ -30,14 +35,11 @@ def status(path: Path) -> Status:
         raise StoreError(f"{path}: no folder of a suite ({folder.plan.name} is missing); give DIR/SUITE")
     planned, results = read_plan(folder.plan), ResultsFolder(path.parent)
     has_records = any(results.cell(cell.cell).path.is_dir() for cell in planned.cells)
-    states = (
-        [_state_of(cell, planned, results) for cell in planned.cells]
-        if has_records or not folder.runs.is_file()
-        else _states_in(folder.runs)
-    )
+    from_tables = not has_records and folder.runs.is_file()
+    states = _states_in(folder.runs) if from_tables else [_state_of(cell, planned, results) for cell in planned.cells]
     counts = {state: sum(state == found for found, _ in states) for state in ("done", "failed", "open")}
     fleets = read_progress(folder, [fleet.fleet for fleet in planned.fleets])
-    return Status(planned.suite, counts, dict(Counter(why for _, why in states if why)), fleets)
+    return Status(planned.suite, counts, from_tables, dict(Counter(why for _, why in states if why)), fleets)
 
 
 def _states_in(runs: Path) -> list[tuple[str, str]]:

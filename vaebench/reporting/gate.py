@@ -147,7 +147,8 @@ def gate(
         *pair.stale_cells(),
         *pair.expectations(exact=True),
     ]
-    if not problems and all(test.verdict == UNTESTED for test in tests):
+    found = {test.verdict for test in tests}
+    if not problems and (not found or (UNTESTED in found and found <= {UNTESTED, EQUAL})):
         needed = f"a test needs {statistics.SEEDS_FOR_INTERVAL} seeds on either side"
         problems = [Finding(NOTHING, f"nothing could be tested: {needed}")]
     improved, changed = _moved(tests, BETTER, IMPROVEMENT), _moved(tests, CHANGED, CHANGE)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from vaebench.reporting.content import Code, Phrase, listed, separated
-from vaebench.reporting.runs import DONE, FAILED, MISSING, NOT_APPLICABLE, STALE
+from vaebench.reporting.runs import DONE, FAILED, MISSING, NOT_APPLICABLE, STALE, RowKey
 from vaebench.reporting.tables import each_row
 from vaebench.suite.expansion import expand
 from vaebench.suite.suite import Suite
@@ -29,6 +29,16 @@ class Incident:
 def unfinished(runs: pd.DataFrame) -> list[Incident]:
     """What failed, is missing or stale, each said once however many seeds and metrics it concerns."""
     return _incidents(runs, lambda run: run.status in (FAILED, MISSING, STALE))
+
+
+def failures(runs: pd.DataFrame) -> dict[RowKey, str]:
+    """Rows of which models failed → `5 of 5 models failed: diverged at step 208 … 303 of its training`."""
+    models = _gathered(((run.dataset, run.view, run.variant), run.seed) for run in each_row(runs))
+    failed = [run for run in each_row(runs) if run.status == FAILED]
+    seeds = _gathered(((run.dataset, run.view, run.variant), run.seed) for run in failed)
+    notes = _gathered((((run.dataset, run.view, run.variant), _pattern(run.note)), run.note) for run in failed)
+    said = _gathered((row, _joined([*alike])) for (row, _), alike in notes.items())
+    return {row: f"{len(seeds[row])} of {len(models[row])} models failed: {'; '.join(said[row])}" for row in seeds}
 
 
 def not_applicable(runs: pd.DataFrame) -> list[Incident]:
@@ -54,16 +64,24 @@ def seeds_text(seeds: Iterable[int]) -> str:
 def _incidents(runs: pd.DataFrame, concerns: Callable[[Any], Any]) -> list[Incident]:
     """The runs that `concerns` picks: those of one cell together, then of one row, then all of which the same is said.
 
-    What differs only in its numbers (the step, the bytes) counts as the same, and is shown with … in their place.
+    What differs only in its numbers (the step, the bytes) counts as the same within a data set view, and is shown with
+    … between the least and the largest.
     """
     concerned = [run for run in each_row(runs) if concerns(run)]
-    notes = _gathered(((_pattern(run.note), _row(run)), run.note) for run in concerned)
-    by_cell = _gathered(((run.status, _pattern(run.note), _row(run), run.seed), run.metric) for run in concerned)
-    by_row = _gathered(((status, text, row, metrics), seed) for (status, text, row, seed), metrics in by_cell.items())
+    variants = _gathered((_pattern(run.note), run.note) for run in concerned)
+
+    def text(run: Any) -> tuple[str, str]:
+        """What is said, and where: numbers of different views are no range."""
+        pattern = _pattern(run.note)
+        return pattern, "" if len(variants[pattern]) == 1 else f"{run.dataset}/{run.view}"
+
+    notes = _gathered(((text(run), _row(run)), run.note) for run in concerned)
+    by_cell = _gathered(((run.status, text(run), _row(run), run.seed), run.metric) for run in concerned)
+    by_row = _gathered(((status, said, row, metrics), seed) for (status, said, row, seed), metrics in by_cell.items())
     asked = _gathered((_row(run), run.metric) for run in each_row(runs) if run.status != NOT_APPLICABLE)
     by_text = _gathered(
-        ((status, text, () if metrics == asked.get(row) else metrics, seeds), row)
-        for (status, text, row, metrics), seeds in by_row.items()
+        ((status, said, () if metrics == asked.get(row) else metrics, seeds), row)
+        for (status, said, row, metrics), seeds in by_row.items()
     )
     everywhere = _gathered(_row(run) for run in each_row(runs))
     every_seed = set(runs["seed"])
@@ -73,9 +91,9 @@ def _incidents(runs: pd.DataFrame, concerns: Callable[[Any], Any]) -> list[Incid
             where=_places(rows, everywhere),
             metrics=listed([Code(name) for name in metrics]) if metrics else Phrase("every metric"),
             seeds="" if set(seeds) == every_seed else seeds_text(seeds),
-            note=_joined([note for row in rows for note in notes[text, row]]),
+            note=_joined([note for row in rows for note in notes[said, row]]),
         )
-        for (status, text, metrics, seeds), rows in by_text.items()
+        for (status, said, metrics, seeds), rows in by_text.items()
     ]
 
 
@@ -83,7 +101,7 @@ def _row(run: Any) -> tuple[str, str]:
     return f"{run.dataset}/{run.view}", run.variant
 
 
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:[.,]\d+)*")
 
 
 def _pattern(note: str) -> str:

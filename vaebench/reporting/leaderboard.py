@@ -126,11 +126,16 @@ class Leaderboard:
         ranking = Section(dataset, view, measure, given_label, metric, alone)
         return intervals.draw(intervals.means(ranking, metric), f"{metric} on {ranking.title}").axes[0]
 
+    def __repr__(self) -> str:
+        return self._tabulated("simple")
+
     def _repr_html_(self) -> str:
+        return f'<div style="overflow-x: auto">{self._tabulated("html")}</div>'
+
+    def _tabulated(self, form: str) -> str:
         columns, rows = self._readable()
         align = ["right" if name in self.metrics or name in WHOLE else "left" for name in columns]
-        table = tabulate(rows, columns, "html", colalign=align if rows else None, disable_numparse=True)
-        return f'<div style="overflow-x: auto">{table}</div>'
+        return tabulate(rows, columns, form, colalign=align if rows else None, disable_numparse=True)
 
     def to_markdown(self) -> str:
         """A pipe table with `mean ± half-width` for each metric; empty columns are left out."""

@@ -25,12 +25,15 @@ from vaebench.reporting.content import (
     separated,
 )
 from vaebench.reporting.contrasts import PairedTest, contrast_tests, differing_parts
+from vaebench.reporting.incidents import failures
 from vaebench.reporting.runs import NOT_APPLICABLE, RowKey, at_cap
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import ABSENT, absent, half_width, number, probability, setting, to_the_place_of
 from vaebench.suite.suite import Contrast, Suite
 
 UNITLESS = ("ratio", "share")
+MANY_DEVIATIONS = 1000.0
+"""More than this and it does not matter how many."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,12 @@ class Answer:
     """Of the permutation test; empty below six seeds."""
     effect: str
     """In seed standard deviations; empty where no seed moves either side."""
+    deviations: float | None
+    """The same as a number."""
     detectable: str
     """Empty where no difference varies, so that any would have been seen."""
     seeds: int
-    reason: str
+    reason: Phrase
     """Why the two are not comparable; empty where they are."""
     collapsed: Phrase
     """The sides whose posteriors have no active unit, and at which seeds; empty where there is none."""
@@ -95,7 +100,7 @@ def questions(suite: Suite, runs: pd.DataFrame, contrasts: pd.DataFrame) -> list
     """The contrasts of a suite in its order, with their rows of contrasts.csv put into words."""
     tests = contrast_tests(suite, runs)
     pairs = list(zip(tests, each_row(contrasts), strict=True))
-    facts = _Facts(_incomparable_reasons(runs), collapsed(runs))
+    facts = _Facts(_incomparable_reasons(runs), collapsed(runs), failures(runs))
     found = []
     for contrast in suite.contrasts:
         mine = [(test, row) for test, row in pairs if test.contrast is contrast]
@@ -124,6 +129,7 @@ def verdicts(asked: Iterable[Question]) -> Table:
         Column("on"),
         Column("practice against theory"),
         Column("seed standard deviations", numeric=True, about="the difference, in standard deviations over seeds"),
+        Column("p", numeric=True, about="after Holm's correction for the other questions; alone, without it"),
         Column("differ in"),
     )
     rows = [
@@ -133,7 +139,8 @@ def verdicts(asked: Iterable[Question]) -> Table:
                 badge(answer.verdict),
                 named(answer.source),
                 plain(answer.size),
-                Cell(answer.effect or ABSENT, float(answer.effect.replace(",", "")) if answer.effect else None),
+                Cell(answer.effect or ABSENT, answer.deviations),
+                _p_cell(answer),
                 plain(question.differs_in[answer.source] or "nothing but the metric"),
             )
         )
@@ -143,6 +150,13 @@ def verdicts(asked: Iterable[Question]) -> Table:
     return Table(Phrase("The questions and their verdicts"), columns, tuple(rows))
 
 
+def _p_cell(answer: Answer) -> Cell:
+    """`0.0012`, or `0.24 (alone 0.017)` where the correction decides."""
+    value, alone = (text.removeprefix("= ") for text in (answer.p_value, answer.alone))
+    text = f"{value} (alone {alone})" if alone else value
+    return Cell(text or ABSENT, float(value.removeprefix("< ")) if value else None)
+
+
 @dataclass(frozen=True)
 class _Facts:
     """What the runs say that contrasts.csv does not."""
@@ -150,6 +164,8 @@ class _Facts:
     incomparable: dict[tuple[str, str, str, str], str]
     """Data set, view, variant and metric → why it has no number, or none that is compared."""
     collapsed: dict[RowKey, str]
+    failed: dict[RowKey, str]
+    """Rows of which models failed → how many, and what they said."""
 
 
 def _answer(test: PairedTest, row: Any, facts: _Facts) -> Answer:
@@ -177,18 +193,28 @@ def _answer(test: PairedTest, row: Any, facts: _Facts) -> Answer:
         adjusted=adjusted and row.p_holm != row.p_value,
         alone=probability(row.p_value) if not directed and adjusted and row.p_value < statistics.LEVEL else "",
         sign_flip="" if sign_flip is None else probability(sign_flip),
-        effect="" if absent(row.effect_sd) else number(abs(row.effect_sd), 2),
+        effect="" if absent(row.effect_sd) else _deviations(abs(row.effect_sd)),
+        deviations=None if absent(row.effect_sd) else abs(row.effect_sd),
         detectable="" if absent(row.detectable) or row.detectable == 0 else number(row.detectable, 2),
         seeds=row.seeds,
-        reason=_reason(test, row, facts.incomparable),
+        reason=_reason(test, row, facts),
         collapsed=_collapsed_sides(test, facts.collapsed),
     )
 
 
+def _deviations(effect: float) -> str:
+    return f"over {MANY_DEVIATIONS:,.0f}" if effect > MANY_DEVIATIONS else number(effect, 2)
+
+
 def _collapsed_sides(test: PairedTest, found: dict[RowKey, str]) -> Phrase:
+    return separated([Phrase(Code(variant), f" ({where})") for variant, where in _said_of_sides(test, found)])
+
+
+def _said_of_sides(test: PairedTest, found: dict[RowKey, str]) -> list[tuple[str, str]]:
+    """The variants of a contrast of whose rows something is said, and what."""
     variants = dict.fromkeys((test.contrast.theory_side[0], test.contrast.practice_side[0]))
     rows = ((variant, found.get((test.dataset, test.view, variant))) for variant in variants)
-    return separated([Phrase(Code(variant), f" ({where})") for variant, where in rows if where])
+    return [(variant, said) for variant, said in rows if said]
 
 
 DIRECTIONS = {
@@ -203,16 +229,17 @@ def _direction(verdict: str) -> str:
     return DIRECTIONS.get(verdict, "")
 
 
-def _reason(test: PairedTest, row: Any, reasons: dict[tuple[str, str, str, str], str]) -> str:
+def _reason(test: PairedTest, row: Any, facts: _Facts) -> Phrase:
     if row.verdict != statistics.NOT_COMPARABLE:
-        return ""
+        return Phrase()
     sides = ((test.contrast.theory_side[0], test.theory_metric), (test.contrast.practice_side[0], test.practice_metric))
     for variant, metric in sides:
-        reason = reasons.get((row.dataset, row.view, variant, metric))
+        reason = facts.incomparable.get((row.dataset, row.view, variant, metric))
         if reason:
-            return reason
+            return Phrase(reason)
     count = "no seed has" if row.seeds == 0 else "1 seed has" if row.seeds == 1 else f"{row.seeds} seeds have"
-    return f"{count} a number on both sides, {statistics.SEEDS_FOR_VERDICT} are needed"
+    why = [Phrase("; ", Code(variant), f": {said}") for variant, said in _said_of_sides(test, facts.failed)]
+    return Phrase(f"{count} a number on both sides, {statistics.SEEDS_FOR_VERDICT} are needed", *why)
 
 
 def _incomparable_reasons(runs: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:

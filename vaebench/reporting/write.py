@@ -93,5 +93,6 @@ def _joined(environments: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     values: dict[str, dict[str, None]] = {}
     for environment in environments:
         for name, value in environment.items():
-            values.setdefault(name, {})[str(value)] = None
+            for each in str(value).split(", ") if name == "plugins" else [str(value)]:
+                values.setdefault(name, {})[each] = None
     return {name: ", ".join(found) for name, found in values.items()}

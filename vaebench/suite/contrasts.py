@@ -29,6 +29,7 @@ def named_contrasts(content: dict[str, Any], ground: Ground, findings: Findings)
     """The contrasts whose variants and metrics exist; the others go to `findings`."""
     placed: list[PlacedContrast] = []
     first: dict[tuple[str, str, str | None], int] = {}
+    questions: dict[str, int] = {}
     for place, entry in enumerate(content.get("contrasts", [])):
         path: Path = ("contrasts", place)
         if entry is BROKEN or not _names_are_known(entry, path, ground, findings) or findings.touches(path):
@@ -38,7 +39,10 @@ def named_contrasts(content: dict[str, Any], ground: Ground, findings: Findings)
         asked = (contrast.theory, contrast.practice, contrast.primary)
         if asked in first:
             findings.add(path, f"compares the same as contrasts[{first[asked]}]")
+        elif question in questions:
+            findings.add((*path, "question"), f"{shown(question)} stands already at contrasts[{questions[question]}]")
         first.setdefault(asked, place)
+        questions.setdefault(question, place)
         placed.append(PlacedContrast(path, contrast))
     return placed
 

@@ -45,6 +45,7 @@ class Kept:
     def arrays(self) -> Arrays:
         """Images as float32; empty where there are none, or where the file cannot be read."""
         if not self.folder.arrays.exists():
+            log.warning("%s is not there, so no picture shows this model", self.folder.arrays)
             return {}
         try:
             with np.load(self.folder.arrays, allow_pickle=False) as stored:
