@@ -189,6 +189,7 @@ def test_check_of_a_sound_file_says_so(call: Call) -> None:
         (["status", "runs/tiny"], "give DIR/SUITE"),
         (["report", "runs/tiny"], "give DIR/SUITE"),
         (["run", "tiny.yaml", "--device", "gpu"], "no device 'gpu'"),
+        (["plan", "tiny.yaml", "--device", "gpu"], "no device 'gpu'"),
         (["run"], "Missing argument"),
         (["rum", "tiny.yaml"], "Did you mean 'run'?"),
         (["run", "tiny.yaml", "--workers", "none"], "--workers"),

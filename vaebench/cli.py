@@ -119,7 +119,7 @@ def run(
     data_root: DataRoot = None,
     compiled: Compiled = Compile.AUTO,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", min=0.0, help="Seconds that a fleet may take in this run.")
+        float | None, typer.Option("--timeout", min=0.0, help="Seconds that a fleet may take in this run; 0: no limit.")
     ] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take up failed cells again.")] = False,

@@ -34,7 +34,7 @@ ENDINGS = {
     cli.COMPLETE: "complete",
     cli.INTERNAL: "a mistake of vaebench's own; `vaebench --debug …` shows where",
     cli.WRONG_INPUT: "wrong input: each mistake on a line of its own, with the nearest valid name",
-    cli.INCOMPLETE: "some cells failed, or some numbers are not there",
+    cli.INCOMPLETE: "of what was asked for: some cells failed, or some numbers are not there",
     cli.REGRESSION: "something became worse than a baseline, or came out differently when run again",
     cli.NOTHING_MATCHED: "nothing matched a pattern",
     cli.INTERRUPTED: "interrupted; the same command goes on",

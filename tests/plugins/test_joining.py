@@ -175,8 +175,8 @@ def test_a_slip_in_a_declaration_is_one_line_with_its_place(
 
 
 NAMES = {
-    "a space": ("two words", "is no name: names are made of letters"),
-    "a slash": ("a/b", "is no name: names are made of letters"),
+    "a space": ("two words", "is no name: names are made of the letters a to z"),
+    "a slash": ("a/b", "is no name: names are made of the letters a to z"),
     "nothing": ("", "is no name"),
     "too much": ("x" * 81, "81 characters long"),
 }

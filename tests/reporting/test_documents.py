@@ -71,6 +71,8 @@ def test_a_picture_that_is_not_there_is_named_and_one_without_a_measure_is_to_be
     assert "No picture of `vae:manifold`: no model of it is trained, or it has none of this kind." in text
     assert "![samples of vae](vae-samples-digits-grey.svg)" in text
     assert "seeds" not in text
+    lines = text.splitlines()
+    assert lines[next(i for i, line in enumerate(lines) if line.startswith("No picture")) - 1] == ""
 
 
 def test_the_page_has_them_too_and_escapes_what_the_suite_says(content) -> None:

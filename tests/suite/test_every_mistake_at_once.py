@@ -38,7 +38,7 @@ contrasts:
 
 def test_ten_mistakes_are_ten_lines_in_the_order_of_the_file() -> None:
     assert [str(mistake) for mistake in mistakes_in(TEN_MISTAKES)] == [
-        f"{FILE}:1: suite: 'ten mistakes' is no name: names are made of letters, digits, '.', '_' and '-'",
+        f"{FILE}:1: suite: 'ten mistakes' is no name: names are made of the letters a to z, digits, '.', '_' and '-'",
         f"{FILE}:2: datasets[0]: data set digits has no view 'gray' (did you mean 'digits/grey'?)",
         f"{FILE}:3: seeds[2]: seed 1 stands twice",
         f"{FILE}:4: recipe.learning_rate: must be above 0, is -1",

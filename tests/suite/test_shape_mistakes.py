@@ -82,14 +82,14 @@ def test_a_wrong_shape_is_one_mistake_on_its_line(text: str, path: str, what: st
 
 
 NAMES = {
-    "a space": ("my suite", "names are made of letters, digits, '.', '_' and '-'"),
-    "a slash": ("a/b", "names are made of letters"),
-    "an umlaut": ("größe", "names are made of letters"),
-    "a bracket": ("'a[b=1]'", "names are made of letters"),
+    "a space": ("my suite", "names are made of the letters a to z, digits, '.', '_' and '-'"),
+    "a slash": ("a/b", "names are made of the letters a to z"),
+    "an umlaut": ("größe", "names are made of the letters a to z"),
+    "a bracket": ("'a[b=1]'", "names are made of the letters a to z"),
     "a leading dot": ("..", "names begin with a letter, a digit or '_'"),
     "a leading dash": ("-x", "names begin with a letter, a digit or '_'"),
     "81 characters": ("x" * 81, "is 81 characters long; names have at most 80"),
-    "nothing in it": ("''", "names are made of letters"),
+    "nothing in it": ("''", "names are made of the letters a to z"),
     "the reserved word": ("cells", "'cells' is reserved"),
     "the reserved word in capitals": ("Cells", "'Cells' is reserved"),
 }

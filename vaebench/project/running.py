@@ -15,7 +15,7 @@ from vaebench.project.choosing import ENGINES, check_engine
 from vaebench.project.data import check_data, data_root
 from vaebench.project.locking import command_of, lock
 from vaebench.project.reports import render
-from vaebench.project.settings import NothingMatched, Settings, default_workers
+from vaebench.project.settings import NothingMatched, Settings, check_device, default_workers
 from vaebench.store.files import StoreError, write_json
 from vaebench.store.folders import ResultsFolder, SuiteFolder
 from vaebench.store.here import remember_results
@@ -77,8 +77,9 @@ def _loaded(suite: str | Path | Mapping[str, Any] | Suite, settings: Settings) -
 
 
 def plan(suite: str | Path | Mapping[str, Any] | Suite, settings: Settings | None = None) -> Plan:
-    """What would run, and why; touches nothing."""
+    """What would run, and why; touches nothing, and asks no device that may be another machine's."""
     settings = settings or Settings()
+    check_device(settings.device, here=False)
     made = planning.plan(
         _loaded(suite, settings),
         ResultsFolder(settings.results),

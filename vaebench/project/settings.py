@@ -68,11 +68,11 @@ def known(kind: str, name: str, valid: Any) -> None:
         raise UnknownName(f"no {kind} {name!r}; {hint}")
 
 
-def check_device(device: str) -> None:
-    """Refuse a device that is none, or is not here, before any cell is blamed for it."""
+def check_device(device: str, here: bool = True) -> None:
+    """Refuse a device that is none, or is not here, before any cell is blamed for it; elsewhere it may be."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UnknownName(f"no device {device!r}; valid: auto, cpu, cuda, cuda:0, cuda:1, …")
-    if device.startswith("cuda"):
+    if here and device.startswith("cuda"):
         import torch
 
         if int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
