@@ -112,6 +112,12 @@ function makeCopyable(block) {
   block.append(button);
 }
 
+/* A picture that stands above already: the page has its bytes once. */
+function showAgain(link) {
+  const first = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+  link.replaceWith(made("img", { src: first.src, alt: link.dataset.words }));
+}
+
 /* A picture opens as wide as the window, or as it was drawn where that is wider. */
 function makeZoomable(image, viewer) {
   const button = made("button", { type: "button", className: "zoom" });
@@ -149,6 +155,7 @@ document.addEventListener("DOMContentLoaded", () => {
     makeFilterable(table);
   }
   document.querySelectorAll("pre.command").forEach(makeCopyable);
+  document.querySelectorAll("a.again").forEach(showAgain);
   const viewer = addViewer();
   document.querySelectorAll("figure img").forEach((image) => makeZoomable(image, viewer));
   unfold();

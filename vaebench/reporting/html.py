@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vaebench.reporting.content import Badge, Code
+from vaebench.reporting.pictures import Picture
 from vaebench.reporting.templates import render
 from vaebench.reporting.text import one_line
 
@@ -15,8 +16,19 @@ TEMPLATE = "report.html.jinja"
 
 def render_html(content: Mapping[str, Any], templates: Path | None = None) -> str:
     """report.html of what `report_content` found. Every expression of a template is escaped, unless it is HTML."""
-    filters: dict[str, Callable[..., Any]] = {"code": Code, "badge": Badge, "digest": digest}
+    filters: dict[str, Callable[..., Any]] = {"code": Code, "badge": Badge, "digest": digest, "is_new": _is_new(set())}
     return render(TEMPLATE, content, templates, filters, finalize=written, autoescape=True).strip() + "\n"
+
+
+def _is_new(seen: set[str]) -> Callable[[Picture], bool]:
+    """Whether a page asks for a picture for the first time."""
+
+    def is_new(picture: Picture) -> bool:
+        is_known = picture.name in seen
+        seen.add(picture.name)
+        return not is_known
+
+    return is_new
 
 
 def written(value: Any) -> Any:

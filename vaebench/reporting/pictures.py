@@ -42,6 +42,11 @@ class Picture:
         return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
     @property
+    def anchor(self) -> str:
+        """Where a page has it."""
+        return f"picture-{self.name}"
+
+    @property
     def words(self) -> str:
         """All that is said of it; the title is drawn into the picture, where not everybody can read it."""
         return f"{self.title.rstrip('.')}. {self.caption}"

@@ -129,7 +129,7 @@ def verdicts(asked: Iterable[Question]) -> Table:
         Column("on"),
         Column("practice against theory"),
         Column("seed standard deviations", numeric=True, about="the difference, in standard deviations over seeds"),
-        Column("p", numeric=True, about="after Holm's correction for the other questions; alone, without it"),
+        Column("p (alone)", numeric=True, about="after Holm's correction for the other questions (and without it)"),
         Column("differ in"),
     )
     rows = [
@@ -151,9 +151,9 @@ def verdicts(asked: Iterable[Question]) -> Table:
 
 
 def _p_cell(answer: Answer) -> Cell:
-    """`0.0012`, or `0.24 (alone 0.017)` where the correction decides."""
+    """`0.0012`, or `0.24 (0.017)` where the correction decides."""
     value, alone = (text.removeprefix("= ") for text in (answer.p_value, answer.alone))
-    text = f"{value} (alone {alone})" if alone else value
+    text = f"{value} ({alone})" if alone else value
     return Cell(text or ABSENT, float(value.removeprefix("< ")) if value else None)
 
 

@@ -10,6 +10,7 @@ from vaebench.reporting import statistics
 from vaebench.reporting.cards import cards
 from vaebench.reporting.commands import row_commands
 from vaebench.reporting.documents import shown
+from vaebench.reporting.galleries import by_subject, of_questions
 from vaebench.reporting.incidents import impossible, not_applicable, remarks, unfinished
 from vaebench.reporting.method import measures
 from vaebench.reporting.pictures import Picture
@@ -49,8 +50,8 @@ def report_content(
         "cards": cards(suite),
         "pictures": {
             "overview": [picture for picture in found if picture.section == "overview"],
-            "contrast": _by_subject(found, "contrast", (question.text for question in asked)),
-            "variant": _by_subject(found, "variant", (variant.name for variant in suite.variants)),
+            "contrast": of_questions(asked, found),
+            "variant": by_subject(found, "variant", (variant.name for variant in suite.variants)),
         },
         "measures": measures(suite, runs),
         "unfinished": unfinished(runs),
@@ -74,12 +75,3 @@ def _counts(suite: Suite, leaderboard: pd.DataFrame) -> dict[str, Any]:
         "done": done,
         "not_done": models - done,
     }
-
-
-def _by_subject(pictures: Iterable[Picture], section: str, subjects: Iterable[str]) -> dict[str, list[Picture]]:
-    """Subject → the pictures of a section that are about it."""
-    found: dict[str, list[Picture]] = {subject: [] for subject in subjects}
-    for picture in pictures:
-        if picture.section == section:
-            found.setdefault(picture.subject, []).append(picture)
-    return found

@@ -14,24 +14,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 COLUMNS = 5
-ROWS_ALONE, ROWS_TOGETHER = 4, 3
-"""Rows of images for one variant, and for each of several."""
+ROWS = 4
 KINDS = {"real": "originals", "decoder means": "sample_means", "draws": "sample_draws"}
 
 
 def images(models: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
-    """`VARIANT/real`, `VARIANT/decoder means`, `VARIANT/draws` of the variants that can be sampled; (image, pixel)
-
-    Each variant stands beside other real images.
-    """
+    """`VARIANT/real`, `VARIANT/decoder means`, `VARIANT/draws` of the variants that can be sampled; (image, pixel)"""
     shown = {name: arrays for name, arrays in models.items() if "sample_means" in arrays}
-    count = COLUMNS * (ROWS_ALONE if len(shown) == 1 else ROWS_TOGETHER)
-    found = {}
-    for place, (variant, arrays) in enumerate(shown.items()):
-        real = np.roll(arrays["originals"], -place * count, axis=0)
-        for kind, stored in KINDS.items():
-            found[f"{variant}/{kind}"] = (real if kind == "real" else arrays[stored])[:count]
-    return found
+    return {
+        f"{variant}/{kind}": arrays[stored][: COLUMNS * ROWS]
+        for variant, arrays in shown.items()
+        for kind, stored in KINDS.items()
+    }
 
 
 def draw(data: Mapping[str, np.ndarray], heading: str) -> "Picture":

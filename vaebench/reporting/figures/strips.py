@@ -15,18 +15,17 @@ if TYPE_CHECKING:
 
 STEPS = {"μ − 2σ": -2.0, "μ − σ": -1.0, "μ": 0.0, "μ + σ": 1.0, "μ + 2σ": 2.0}
 PANELS = 2
-ROWS_ALONE, ROWS_TOGETHER = 4, 3
-"""Of each panel, for one variant, and for each of several."""
+ROWS = 4
+"""Of each panel."""
 
 
 def images(models: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
     """`VARIANT/mean` and `VARIANT/sigma` of the variants with a Gaussian decoder; (image, pixel)"""
     shown = {variant: arrays for variant, arrays in models.items() if "strip_sigmas" in arrays}
-    count = PANELS * (ROWS_ALONE if len(shown) == 1 else ROWS_TOGETHER)
     found = {}
     for variant, arrays in shown.items():
-        found[f"{variant}/mean"] = arrays["strip_means"][:count]
-        found[f"{variant}/sigma"] = arrays["strip_sigmas"][:count]
+        found[f"{variant}/mean"] = arrays["strip_means"][: PANELS * ROWS]
+        found[f"{variant}/sigma"] = arrays["strip_sigmas"][: PANELS * ROWS]
     return found
 
 

@@ -3,6 +3,7 @@
 Nothing here touches matplotlib's global state: settings are in force while a picture is drawn or written.
 """
 
+import base64
 import contextlib
 import functools
 import io
@@ -80,6 +81,8 @@ LONG_NUMBER = re.compile(r"(\d\.\d\d)\d+")
 """What stands before it is a hundredth of a point, smaller than any screen shows."""
 LEVELS = 32
 """Of each channel in a PNG: as many greys as an eye tells apart at that size, at a third of the bytes."""
+RASTER_LEVELS = 10
+"""The same inside an SVG, where points of many colours lie over each other."""
 """Of PNG files, twice what a screen shows, and of what is rastered inside an SVG."""
 
 
@@ -170,9 +173,23 @@ def svg(picture: "Picture") -> bytes:
         picture.patch.set_facecolor(PAPER)
         picture.savefig(buffer, format="svg", dpi=RASTER, metadata=dict.fromkeys(NO_METADATA))
     text = buffer.getvalue().decode()
-    text = LONG_NUMBER.sub(r"\1", text)
+    text = _slim(LONG_NUMBER.sub(r"\1", text))
     text = re.sub(r"'DejaVu Sans'(, [^;\"]*)?sans-serif", "system-ui, 'DejaVu Sans', sans-serif", text)
     return re.sub(r"(<svg [^>]*>)", rf"\1\n <style>{_dark_rules()}</style>", text, count=1).encode()
+
+
+def _slim(text: str) -> str:
+    """The same picture without what matplotlib says of its own making: names of groups, turns by nothing, indents."""
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)
+    text = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", text)
+    text = re.sub(r"\n\s*", "\n", text)
+    while (shorter := re.sub(r"<g>\n((?:(?!</?g\b).)*?)</g>\n", r"\1", text, flags=re.DOTALL)) != text:
+        text = shorter
+    return re.sub(r'(?<="data:image/png;base64,)[^"]*', lambda found: _slim_raster(found[0]), text)
+
+
+def _slim_raster(encoded: str) -> str:
+    return base64.b64encode(with_palette(base64.b64decode(encoded), RASTER_LEVELS)).decode("ascii")
 
 
 def _dark_rules() -> str:
@@ -193,12 +210,12 @@ def png(picture: "Picture") -> bytes:
     return with_palette(buffer.getvalue())
 
 
-def with_palette(content: bytes) -> bytes:
+def with_palette(content: bytes, levels: int = LEVELS) -> bytes:
     """The PNG with its channels rounded to so many levels, and its colours in a palette; as it is if they are many."""
     from PIL import Image
 
     pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGBA"))
-    step = 255 / (LEVELS - 1)
+    step = 255 / (levels - 1)
     rounded = np.round(np.round(pixels / step) * step).astype(np.uint8)
     rounded[rounded[..., 3] == 0] = 0
     colours, places = np.unique(rounded.reshape(-1, 4), axis=0, return_inverse=True)

@@ -1,0 +1,56 @@
+"""results/README.md says what the tables say."""
+
+from pathlib import Path
+
+import pytest
+
+from vaebench.project import results_index
+from vaebench.project.results_index import Numbers
+from vaebench.store.folders import SuiteFolder
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+def test_the_table_is_that_of_what_is_published() -> None:
+    """No number in there by hand: after another publication the table is stale, and this says so."""
+    text = (RESULTS / "README.md").read_text(encoding="utf-8")
+    found = results_index.PLACE.search(text)
+    assert found is not None
+    assert found[0] == f"{found[1]}{results_index.lines(RESULTS)}{found[2]}"
+
+
+@pytest.fixture
+def numbers() -> Numbers:
+    return Numbers.of(SuiteFolder(RESULTS / "theory_vs_practice"))
+
+
+def test_a_mean_and_a_difference_are_written_to_the_place_of_their_intervals(numbers: Numbers) -> None:
+    board = numbers.board
+    row = board[(board["view"] == "binary") & (board["variant"] == "vae")].iloc[0]
+    told = numbers.filled("{mnist/binary vae:log_likelihood}")
+    assert float(told) == pytest.approx(row["log_likelihood"], abs=row["log_likelihood_high"] - row["log_likelihood"])
+    asked = numbers.contrasts[(numbers.contrasts["question"] == "What does β = 4 cost?") & numbers.contrasts["primary"]]
+    assert float(numbers.filled("{What does β = 4 cost?}")) == pytest.approx(-asked["difference"].iloc[0], rel=1e-2)
+    seen = float(numbers.filled("{seen by: What does\n β = 4 cost?}"))
+    assert seen == pytest.approx(asked["detectable"].iloc[0], rel=5e-2)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "mnist/binary vae:bits_per_dim",
+        "mnist/binary vea:elbo",
+        "mnist/binary vae:elbow",
+        "What does β = 5 cost?",
+        "What do weights inside the sum over latents change?",
+    ],
+)
+def test_what_has_no_number_is_named(numbers: Numbers, place: str) -> None:
+    with pytest.raises(ValueError, match=r"\{"):
+        numbers.filled(f"It is {{{place}}}.")
+
+
+def test_a_folder_without_words_is_named(tmp_path: Path) -> None:
+    (tmp_path / "summaries.yaml").write_text("a: {shows: nothing}\n")
+    with pytest.raises(ValueError, match=r"the folders differ: a$"):
+        results_index.lines(tmp_path)
