@@ -196,7 +196,7 @@ def test_results_that_may_not_be_written_are_read_all_the_same(
         assert planned.returncode == 0, planned.stderr
         assert ("4 cached" if finished else "4 to train") in planned.stdout
         run = command("run", "{suite}", "--results", str(folder))
-        assert_is_a_message(run, "Read-only file system", "make it writable, or name another folder", str(folder))
+        assert_is_a_message(run, "read-only file system", "make it writable, or name another folder", str(folder))
         if finished:
             status = command("status", str(folder / "faulty"))
             assert status.returncode == 0, status.stderr

@@ -698,6 +698,21 @@ def test_a_question_is_asked_once_for_answers_are_found_by_it() -> None:
     assert str(mistake) == "trial.yaml:8: contrasts[1].question: 'what?' stands already at contrasts[0]"
 
 
+@pytest.mark.parametrize(
+    ("recipe", "what"),
+    [
+        ("{\n batch: 5000}  # here", "recipe.batch: on digits it is drawn from 1197 images, is 5000"),
+        ("{first_images: 100,\n batch: 128}  # here", "recipe.batch: on digits it is drawn from 100 images, is 128"),
+        ("{\n first_images: 2000}  # here", "recipe.first_images: digits has 1197 training images, is 2000"),
+    ],
+)
+def test_more_images_than_there_are(recipe: str, what: str) -> None:
+    text = written(metrics="[reconstruction]", recipe=recipe)
+    (mistake,) = mistakes_in(text)
+    assert [mistake.line] == marked_lines(text)
+    assert str(mistake).endswith(what)
+
+
 @pytest.mark.parametrize("variant", ["beta-tcvae", "wae-mmd", "info-vae", "dip-vae-i", "factor-vae", "vmi-vae"])
 def test_an_objective_that_compares_images_refuses_a_batch_of_one(variant):
     text = written(variants=f"[vae, {variant}]", metrics="[reconstruction]", recipe="\n  batch: 1  # here")

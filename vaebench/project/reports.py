@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vaebench.engines.lockfile import read_lock
 from vaebench.project.locking import command_of, commit_of
 from vaebench.project.settings import NothingMatched, known
-from vaebench.store.files import StoreError, file_checksum, read_json, write_json
+from vaebench.store.files import StoreError, check_folder, file_checksum, read_json, write_json
 from vaebench.store.folders import ResultsFolder, SuiteFolder
 from vaebench.suite import selection
 from vaebench.suite.suite import Suite
@@ -53,6 +53,7 @@ def report(path: Path, templates: Path | None = None) -> SuiteFolder:
     from vaebench.reporting.write import has_records, write_again
 
     folder, suite, command = opened(path)
+    check_folder(folder.path, "DIR/SUITE")
     results = ResultsFolder(path.parent)
     if has_records(suite, results):
         render(suite, results, command, templates)

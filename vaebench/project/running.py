@@ -16,7 +16,7 @@ from vaebench.project.data import check_data, data_root
 from vaebench.project.locking import command_of, lock
 from vaebench.project.reports import render
 from vaebench.project.settings import NothingMatched, Settings, check_device, default_workers
-from vaebench.store.files import StoreError, write_json
+from vaebench.store.files import StoreError, check_folder, write_json
 from vaebench.store.folders import ResultsFolder, SuiteFolder
 from vaebench.store.here import remember_results
 from vaebench.suite import selection
@@ -102,6 +102,7 @@ def run(
     """Train what is missing or stale, score it, and write leaderboard, runs, contrasts and report."""
     settings, view = settings or Settings(), view or View()
     check_engine(settings)
+    check_folder(settings.results, "--results")
     made = plan(suite, settings)
     results, folder = ResultsFolder(settings.results), ResultsFolder(settings.results).suite(made.suite.name)
     if made.jobs:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vaebench.engines.planfile import read_plan
 from vaebench.reporting.runs import counts_text, read_runs, unfinished
-from vaebench.store.files import StoreError, file_checksum, read_json
+from vaebench.store.files import StoreError, check_folder, file_checksum, read_json
 from vaebench.store.folders import ResultsFolder, SuiteFolder
 
 LIMIT = 20_000_000
@@ -115,6 +115,7 @@ def _suite_name(folder: SuiteFolder) -> str | None:
 
 def _replace(source: SuiteFolder, files: list[Path], target: SuiteFolder) -> None:
     """Copy beside the target, then let the copy take its place; what was there stays until the copy is whole."""
+    check_folder(target.path.parent, "--to")
     target.path.parent.mkdir(parents=True, exist_ok=True)
     workplace = Path(tempfile.mkdtemp(prefix=f".{target.path.name}.", dir=target.path.parent))
     fresh, old = workplace / "fresh", workplace / "old"

@@ -32,6 +32,16 @@ class Unwritable(StoreError):
         return cls(f"{path}: cannot be written ({os.strerror(number)}); {advice}")
 
 
+def check_folder(path: Path, named_by: str) -> None:
+    """Refuse in one line, before anything is done, a folder in which no file can be written."""
+    there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise Unwritable(f"{path}: {there.name} is a file; name a folder with {named_by}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        advice = f"make it writable, or name another folder with {named_by}"
+        raise Unwritable(f"{path}: cannot be written (no permission, or a read-only file system); {advice}")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place, fsynced, when the block ends without an error."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from vaebench.catalog.catalog import Catalog, load_catalog
 from vaebench.plugins.loading import load_plugins
-from vaebench.suite.batches import check_batch
+from vaebench.suite.batches import check_batch, check_images
 from vaebench.suite.conditions import (
     MOST_CELLS,
     SEED_COUNT,
@@ -111,6 +111,7 @@ def _resolved(
     table = resolve_variants(content, datasets, catalog, findings, reading.sources)
     check_recipe(recipe, table.variants, catalog, findings)
     check_batch(recipe, table.variants, catalog, findings)
+    check_images(recipe, datasets, catalog, findings)
     every = set(datasets) >= set(reading.sources) and not findings.touches(("datasets",))
     ground = Ground(catalog, datasets, table, datasets_are_sound=every)
     listed, budget = listed_metrics(content, budget, ground, findings)

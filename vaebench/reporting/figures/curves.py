@@ -26,6 +26,8 @@ SETTLING = 0.04
 MOST_POINTS = 400
 """Epochs that are drawn of a long training, evenly spaced."""
 COLUMNS, HEIGHT, GAP = 2, 1.35, 0.62
+LEAST_EPOCHS = 3
+"""To speak of the last one."""
 
 
 def table(models: Sequence[Kept]) -> pd.DataFrame:
@@ -54,13 +56,22 @@ def thinned(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def title(variant: str, data: pd.DataFrame) -> str:
-    """Where the loss ends, and how far the seeds lie apart there."""
+    """Where the loss ends, how far the seeds lie apart there, and how much was still moving."""
     losses = data[(data["term"] == "loss") & data["selected"]]["value"]
     if losses.empty:
         return f"{variant} in training"
     low, high = (number(end).replace("-", "−") for end in (losses.min(), losses.max()))
     where = f"at {low} nats" if low == high else f"between {low} and {high} nats in {len(losses)} seeds"
-    return f"{variant}: the loss ends {where}"
+    return f"{variant}: the loss ends {where}{_last_step(data[data['term'] == 'loss'])}"
+
+
+def _last_step(loss: pd.DataFrame) -> str:
+    """What the last epoch changed, over seeds: a training that was cut short shows here."""
+    means = loss.groupby("epoch")["value"].mean()
+    if len(means) < LEAST_EPOCHS or means.index[-1] - means.index[-2] != 1:
+        return ""
+    fell = means.iloc[-2] - means.iloc[-1]
+    return f", {number(abs(fell), 2)} {'below' if fell > 0 else 'above'} the epoch before" if fell else ""
 
 
 @style.settled

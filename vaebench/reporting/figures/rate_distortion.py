@@ -41,11 +41,11 @@ def table(section: Section, values: dict[RowKey, dict[str, dict[int, float]]]) -
 
 
 def title(data: pd.DataFrame, where: str) -> str:
-    """Whose bound is best, and between which rates the variants spread."""
+    """Whose mean bound is best, and between which rates the variants spread."""
     means = data.groupby("variant", sort=False)[["rate", "distortion"]].mean()
     best = means.sum(axis=1).idxmin()
     low, high = means["rate"].min(), means["rate"].max()
-    return f"Rate and distortion on {where}: {best} has the best bound; codes carry {low:.1f} to {high:.1f} nats"
+    return f"Rate and distortion on {where}: {best} has the best mean bound; KL from {low:.1f} to {high:.1f} nats"
 
 
 @style.settled
