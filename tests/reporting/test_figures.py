@@ -459,6 +459,24 @@ def test_curves_show_every_logged_term_with_the_range_of_the_seeds_and_the_kept_
     np.testing.assert_allclose(frames[3].lines[0].get_ydata(), wide.mean(axis=1))
 
 
+@pytest.mark.parametrize(
+    ("losses", "told"),
+    [
+        ([[9.0, 5.0, 2.0], [9.0, 6.0, 2.5]], "between 2 and 2.500 nats in 2 seeds, 3.2 below the epoch before"),
+        ([[9.0, 5.0, 5.5]], "at 5.500 nats, 0.50 above the epoch before"),
+        ([[9.0, 5.0, 5.0]], "at 5 nats"),
+        ([[9.0, 5.0]], "at 5 nats"),
+    ],
+)
+def test_the_title_of_curves_says_how_far_the_last_epoch_still_went(losses: list[list[float]], told: str) -> None:
+    rows = [
+        {"term": "loss", "epoch": epoch, "seed": seed, "value": value, "selected": epoch == len(values)}
+        for seed, values in enumerate(losses)
+        for epoch, value in enumerate(values, start=1)
+    ]
+    assert curves.title("vae", pd.DataFrame(rows)) == f"vae: the loss ends {told}"
+
+
 def test_a_long_training_is_drawn_with_a_bounded_number_of_points() -> None:
     epochs = np.arange(1, 2001)
     data = pd.DataFrame({"term": "loss", "epoch": epochs, "seed": 0, "value": 1.0 / epochs, "selected": epochs == 2000})

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 VIEW = "mnist/grey"
 VARIANTS = {
-    "vae-gaussian": "σ(z) learned",
+    "vae-gaussian-floor": "σ(z) learned, above 0.1",
     "vae-gaussian-shared": "one σ, learned",
     "vae-mse": "σ = 1, called MSE",
 }
-BESIDE = {"independent-levels": "no code, a histogram for each pixel"}
-"""In the table alone: what knows nothing."""
+BESIDE = {
+    "vae-gaussian": "σ(z) learned, above 0.001",
+    "independent-levels": "no code, a histogram for each pixel",
+}
+"""In the table alone: what the singularity does to a short training, and what knows nothing."""
 PANELS = {"real": ("real", ""), "decoder means": ("means", "frechet.mean"), "draws": ("draws", "frechet.ancestral")}
 """Images in the stored figure → what stands above them, and the number that says how far they are from the data's."""
 COLUMNS = {
@@ -83,9 +86,10 @@ def lines(folder: Path) -> str:
     return (
         f"![{TITLE}](docs/means_and_draws.png)\n\n{table}\n\n"
         f"Means over {seeds} seeds of {epochs} epochs, ± half of the 95 % interval, from\n"
-        f"[{folder.name}](results/{folder.name}/report.md). Bits per dimension are upper estimates, and mostly\n"
-        "about [black pixels](docs/theory/grey_pixels.md#what-knows-nothing-scores); the Fréchet distance (FD) is in\n"
-        "features of a small classifier, and compares with no published number."
+        f"[{folder.name}](results/{folder.name}/report.md). So short a training of σ(z) without a floor is caught by\n"
+        "[pixels that never change](docs/theory/gaussian_decoders.md#the-singularity). Bits per dimension are upper\n"
+        "estimates, and mostly about [black pixels](docs/theory/grey_pixels.md#what-knows-nothing-scores); the Fréchet\n"
+        "distance (FD) is in features of a small classifier, and compares with no published number."
     )
 
 

@@ -1,4 +1,4 @@
-"""Batches that are too small for what compares their images with each other, or larger than what they are drawn from."""
+"""Batches too small for what compares their images with each other, or larger than what they are drawn from."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
