@@ -76,11 +76,11 @@ SETTINGS: dict[str, Any] = {
 }
 NO_METADATA = ("Date", "Creator", "Format", "Type")
 """What an SVG would say of its making."""
-DPI, RASTER = 150, 110
+DPI, RASTER = 150, 96
 LONG_NUMBER = re.compile(r"(\d\.\d\d)\d+")
 """What stands before it is a hundredth of a point, smaller than any screen shows."""
-LEVELS = 32
-"""Of each channel in a PNG: as many greys as an eye tells apart at that size, at a third of the bytes."""
+LEVELS = 16
+"""Of each channel in a PNG: as many greys as an eye tells apart in so small a tile, at a quarter of the bytes."""
 RASTER_LEVELS = 10
 """The same inside an SVG, where points of many colours lie over each other."""
 """Of PNG files, twice what a screen shows, and of what is rastered inside an SVG."""
