@@ -89,4 +89,4 @@ def test_where_every_value_is_at_its_cap_the_contrast_says_so_and_compares_nothi
     assert row["seeds"] == 0
     assert "kl" not in contrasts["metric"].tolist()
     (question,) = questions(suite, runs, contrasts)
-    assert question.answers[0].reason == NOTE
+    assert str(question.answers[0].reason) == NOTE
