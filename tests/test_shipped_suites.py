@@ -113,7 +113,8 @@ def on_digits(content: dict[str, Any]) -> dict[str, Any]:
     content = _renamed(copy.deepcopy(content))
     profile = content.pop("profiles", {}).get(content.pop("profile", ""), {})
     recipe = content.get("recipe", {}) | profile.get("recipe", {})
-    content["recipe"] = recipe | {"epochs": 2, "batch": min(recipe.get("first_images", 600), 600)}
+    short = {"epochs": 2, "kl_warmup": min(recipe.get("kl_warmup", 0), 2)}
+    content["recipe"] = recipe | short | {"batch": min(recipe.get("first_images", 600), 600)}
     content |= {key: profile[key] for key in ("datasets",) if key in profile}
     content["datasets"] = list(dict.fromkeys(content["datasets"]))
     defaults = content.get("defaults", {}) | profile.get("defaults", {})

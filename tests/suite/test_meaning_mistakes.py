@@ -82,6 +82,11 @@ CONDITIONS = {
         "recipe.patience",
         "needs select best-validation, here it is last",
     ),
+    "a KL that never has its weight": (
+        written(recipe="{epochs: 10, kl_warmup: 20}  # here"),
+        "recipe.kl_warmup",
+        "must be at most the 10 epochs, or the KL never has its weight; is 20",
+    ),
     "selection without validation images": (
         written(recipe="{select: best-validation, train: all}  # here"),
         "recipe.train",

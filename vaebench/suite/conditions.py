@@ -71,6 +71,7 @@ def resolve_recipe(content: dict[str, Any], catalog: Catalog, findings: Findings
     changed = checked_values(changes, ("recipe",), "a recipe", catalog.recipe_parameters, findings)
     recipe = complete(catalog.recipe_parameters, {**copy.deepcopy(catalog.recipes[name]), **changed})
     _check_selection(recipe, findings)
+    _check_warmup(recipe, findings)
     return recipe, _named(name, changed)
 
 
@@ -87,6 +88,13 @@ def _check_selection(recipe: dict[str, Any], findings: Findings) -> None:
         )
     if recipe["train"] == "all" and best:
         findings.add(("recipe", "train"), "select best-validation needs validation images, and train all uses them up")
+
+
+def _check_warmup(recipe: dict[str, Any], findings: Findings) -> None:
+    """A KL that never has its full weight is another objective than the one that the row names."""
+    if recipe["kl_warmup"] > recipe["epochs"]:
+        what = f"must be at most the {recipe['epochs']} epochs, or the KL never has its weight"
+        findings.add(("recipe", "kl_warmup"), f"{what}; is {recipe['kl_warmup']:g}")
 
 
 def resolve_budget(
