@@ -1,6 +1,7 @@
 """Section 7.1: what the evaluators must find on a model whose ln p(x) is known."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -157,6 +158,10 @@ def test_the_error_of_the_likelihood_is_its_spread_over_seeds_also_where_few_dra
     spread = torch.tensor([answer.value for answer in answers]).double().std()
     assert answers[0].details["effective_sample_size"]["mean"] < samples / 2
     assert 0.72 < sum(answer.stderr for answer in answers) / len(answers) / float(spread) < 1.35
+    told = re.search(r"it is below 10 on ([\d,]+) of 1,000 images", answers[0].note)
+    assert told is not None
+    few = int(told[1].replace(",", ""))
+    assert few == 1000 if samples == 10 else 1 <= few <= 20
 
 
 def test_draws_that_float32_rounds_to_the_mean_are_told(real):

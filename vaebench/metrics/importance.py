@@ -183,7 +183,7 @@ def summary(weights: Weights, population: int) -> tuple[float, float | None, str
     """Mean of ln mean w over images, its standard error, a warning where ESS is small, and the ESS."""
     effective = weights.effective
     value, stderr = average(weights.log_mean, weights.variance if weights.count > 1 else None, population)
-    few = float((effective < FEW_EFFECTIVE).double().mean())
+    few = int((effective < FEW_EFFECTIVE).sum())
     details: dict[str, Any] = {
         "effective_sample_size": {"mean": float(effective.mean()), "least": float(effective.min())}
     }
@@ -192,7 +192,7 @@ def summary(weights: Weights, population: int) -> tuple[float, float | None, str
         details["refined"] = weights.refined
         note += f", half of them from a q fitted to the image, better on {weights.refined:.0%}"
     if few > 0 and weights.count > 1:
-        note += f"; it is below {FEW_EFFECTIVE:.0f} on {few:.0%} of the images, so the error is a guess"
+        note += f"; it is below {FEW_EFFECTIVE:.0f} on {few:,} of {len(effective):,} images, where the error is a guess"
     if weights.rounded > 0:
         note += f"; σ of q(z|x) is below the rounding of μ on {weights.rounded:.0%} of the latents"
         note += ", where a draw is μ and the number is wrong: score the model in float64"

@@ -142,9 +142,9 @@ def _answers(gaps: Gaps, population: int, protocol: dict[str, Any], held: str) -
     if bool(gaps.effective.isnan().any()):
         evidence = "ln p(x) is exact"
     else:
-        few = float((gaps.effective < FEW_EFFECTIVE).double().mean())
+        few, images = int((gaps.effective < FEW_EFFECTIVE).sum()), len(gaps.effective)
         evidence = f"ln p(x) from below, by {samples} draws of q* of effective size {float(gaps.effective.mean()):.1f}"
-        evidence += f", below {FEW_EFFECTIVE:.0f} on {few:.0%} of the images" if few > 0 else ""
+        evidence += f", below {FEW_EFFECTIVE:.0f} on {few:,} of {images:,} images" if few > 0 else ""
     details = {"refined": float(gaps.refined.mean()), "last_rise": float(gaps.last_rise.mean())}
     approximation = average(gaps.approximation, gaps.approximation_variance, population)
     amortisation = average(gaps.amortisation, gaps.amortisation_variance, population)

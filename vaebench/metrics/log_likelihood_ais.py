@@ -161,8 +161,12 @@ def _acceptance(run: Run) -> dict[str, float]:
 
 def _warning(acceptance: Tensor) -> str:
     """Where chains hardly moved; acceptance: (image,)"""
-    poor = float((acceptance < POOR_ACCEPTANCE).double().mean())
-    return f"; it is below {POOR_ACCEPTANCE} on {poor:.0%} of the images, whose chains hardly move" if poor > 0 else ""
+    poor, images = int((acceptance < POOR_ACCEPTANCE).sum()), len(acceptance)
+    return (
+        f"; it is below {POOR_ACCEPTANCE} on {poor:,} of {images:,} images, whose chains hardly move"
+        if poor > 0
+        else ""
+    )
 
 
 def _joined(runs: list[Run]) -> Run:
