@@ -4,7 +4,7 @@ import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -12,12 +12,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from vaebench.catalog.catalog import load_catalog
+from vaebench.engines.job import Job
 from vaebench.engines.planning import Plan
 from vaebench.engines.process import printable
 from vaebench.engines.progress import FleetProgress, Progress
 from vaebench.project import FROM_TABLES, Run, Status, View
 from vaebench.reporting.text import counted
 from vaebench.store.here import missing_compiler
+from vaebench.suite.trainers import is_fitted
 
 if TYPE_CHECKING:
     from vaebench.reporting.compare import Compared, Difference
@@ -211,11 +214,21 @@ def print_plan(console: Console, plan: Plan) -> None:
     for (state, why), count in sorted(reasons.items()):
         say(console, f"  {count} {state}: {why}" if why else f"  {count} {state}")
     for job in plan.jobs:
-        train = sum(work.train for work in job.cells)
-        what = f"{train} to train for {job.epochs} epochs" if train else "only to score"
-        say(console, f"fleet {job.fleet}: {job.cells[0].cell.source}  {', '.join(plan.variants(job))}: {what}")
+        who = f"{job.cells[0].cell.source}  {', '.join(plan.variants(job))}"
+        say(console, f"fleet {job.fleet}: {who}: {_work(job, plan.begun)}")
     for pair in plan.impossible:
         say(console, f"not planned: {pair.variant} on {pair.source}: {pair.reason}")
+
+
+def _work(job: Job, begun: Collection[str]) -> str:
+    """What a fleet has to do: `5 to train for 200 epochs`."""
+    trained = [work.cell for work in job.cells if work.train]
+    if trained and all(is_fitted(cell.composition, load_catalog()) for cell in trained):
+        return f"{len(trained)} to fit"
+    going_on = sum(cell.id in begun for cell in trained)
+    parts = [f"{len(trained) - going_on} to train for {job.epochs} epochs"] if len(trained) > going_on else []
+    parts += [f"{going_on} to train on, to epoch {job.epochs}"] if going_on else []
+    return ", ".join(parts) or "only to score"
 
 
 def print_status(console: Console, status: Status) -> None:

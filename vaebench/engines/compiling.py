@@ -11,7 +11,7 @@ from vaebench.engines.job import Job
 from vaebench.store.cell import Cell
 from vaebench.store.folders import ResultsFolder
 from vaebench.store.record import Record
-from vaebench.suite.trainers import library_of
+from vaebench.suite.trainers import is_fitted, library_of
 
 Wanted = Literal["auto", "never", "always"]
 
@@ -46,9 +46,7 @@ def takes_steps(job: Job) -> bool:
     catalog = load_catalog()
     trained = [work.cell.composition for work in job.cells if work.train]
     return any(
-        library_of(composition, catalog) is None
-        and not catalog.parts["objective"][composition["objective"]["name"]].fitted
-        for composition in trained
+        library_of(composition, catalog) is None and not is_fitted(composition, catalog) for composition in trained
     )
 
 

@@ -29,13 +29,14 @@ def estimate_seconds(jobs: Sequence[Job], results: ResultsFolder, workers: int) 
     """Seconds on the clock with `workers` fleets at a time; None where nothing like it was done before."""
     if not jobs:
         return 0.0
-    standing = {work.cell.id: found for job in jobs for work in job.cells if (found := _standing(work, results))}
+    trained = [work for job in jobs for work in job.cells if work.train]
+    begun = {work.cell.id: found for work in trained if (found := standing(work.cell, work.fingerprints, results))}
     paces = Paces(earlier_records(results))
     for job in jobs:
         for work in job.cells:
-            if work.cell.id in standing:
-                paces.note_training(work.cell, standing[work.cell.id])
-    fleets = [paces.job_seconds(job, standing) for job in jobs]
+            if work.cell.id in begun:
+                paces.note_training(work.cell, begun[work.cell.id])
+    fleets = [paces.job_seconds(job, begun) for job in jobs]
     known = [seconds for seconds in fleets if seconds is not None]
     if len(known) < len(fleets):
         return None
@@ -73,14 +74,14 @@ class Paces:
                 _note(self.scoring, [(key, *like) for like in likeness(cell)], seconds)
                 _note(self.scoring, [(family, *like) for like in likeness(cell)], seconds)
 
-    def note_training(self, cell: Cell, standing: Standing) -> None:
+    def note_training(self, cell: Cell, begun: Standing) -> None:
         """As one more of its kind."""
         for key in likeness(cell):
-            self.training.setdefault(key, []).append(standing.seconds / standing.epochs / images_an_epoch(cell))
+            self.training.setdefault(key, []).append(begun.seconds / begun.epochs / images_an_epoch(cell))
 
-    def job_seconds(self, job: Job, standing: Mapping[str, Standing] | None = None) -> float | None:
+    def job_seconds(self, job: Job, begun: Mapping[str, Standing] | None = None) -> float | None:
         """Training, what remains of it, and scoring of a fleet; None where a part of it is like nothing before."""
-        parts = [part for work in job.cells for part in self._work_seconds(work, (standing or {}).get(work.cell.id))]
+        parts = [part for work in job.cells for part in self._work_seconds(work, (begun or {}).get(work.cell.id))]
         known = [part for part in parts if part is not None]
         return sum(known) if len(known) == len(parts) else None
 
@@ -89,10 +90,10 @@ class Paces:
         pace = _pace(self.training, likeness(cell) if alike is None else alike)
         return None if pace is None else pace * images_an_epoch(cell)
 
-    def _work_seconds(self, work: CellWork, standing: Standing | None) -> Iterator[float | None]:
+    def _work_seconds(self, work: CellWork, begun: Standing | None) -> Iterator[float | None]:
         alike = likeness(work.cell)
-        if work.train and standing is not None:
-            yield standing.seconds / standing.epochs * (work.cell.recipe["epochs"] - standing.epochs)
+        if work.train and begun is not None:
+            yield begun.seconds / begun.epochs * (work.cell.recipe["epochs"] - begun.epochs)
         elif work.train:
             pace = self.training_pace(work.cell)
             yield None if pace is None else pace * work.cell.recipe["epochs"]
@@ -155,20 +156,20 @@ def _records(results: Path) -> Iterator[tuple[Cell, Record]]:
             yield cell, record
 
 
-def _standing(work: CellWork, results: ResultsFolder) -> Standing | None:
-    """Where the checkpoint of a model stands that a run would go on from; None where there is none.
+def standing(cell: Cell, fingerprints: Mapping[str, str], results: ResultsFolder) -> Standing | None:
+    """Where the checkpoint of a model stands that a run would go on from under these sources; None: there is none.
 
     Its state is plain JSON in the head of a safetensors file (vaebench.training.checkpoint), read here without torch.
     """
     try:
-        with results.cell(work.cell.id).checkpoint.open("rb") as stream:
+        with results.cell(cell.id).checkpoint.open("rb") as stream:
             head = stream.read(min(int.from_bytes(stream.read(8), "little"), LONGEST_HEAD))
         state = json.loads(json.loads(head)["__metadata__"]["state"])
-        epochs = state["step"] * work.cell.recipe["batch"] / images_an_epoch(work.cell)
+        epochs = state["step"] * cell.recipe["batch"] / images_an_epoch(cell)
         seconds = state["history"]["seconds"] - state["history"].get("preparing", 0.0)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    goes_on = work.train and state["fingerprints"] == work.fingerprints
+    goes_on = state["fingerprints"] == fingerprints
     return Standing(epochs, seconds) if goes_on and epochs and seconds else None
 
 

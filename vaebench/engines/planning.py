@@ -3,12 +3,12 @@
 import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from vaebench.catalog.catalog import KINDS, load_catalog
 from vaebench.engines.compiling import Wanted, compiled_where_it_pays
-from vaebench.engines.estimate import estimate_seconds
+from vaebench.engines.estimate import estimate_seconds, standing
 from vaebench.engines.gpus import gpus
 from vaebench.engines.job import CellWork, Job
 from vaebench.engines.plugged import plugins_of_cells
@@ -25,6 +25,7 @@ from vaebench.suite.trainers import library_of
 
 State = Literal["cached", "train", "stale", "failed", "score"]
 TRAINER = "vaebench.training.fitting"
+UNTRAINED = "never trained"
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ class Plan:
     policy: Policy
     stamps: Mapping[str, Stamp] = field(default_factory=dict)
     """Cell → the record that the plan was made by: one that changes before its turn comes is another driver's work."""
+    begun: frozenset[str] = frozenset()
+    """Cells whose training goes on from a checkpoint."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -167,6 +170,7 @@ def plan(
     cells = []
     records: dict[str, Record | None] = {}
     stamps: dict[str, Stamp] = {}
+    begun: set[str] = set()
     for planned in expansion.planned:
         cell = planned.cell
         folder = results.cell(cell.id)
@@ -176,13 +180,18 @@ def plan(
         wanted = tuple(requests(suite, planned))
         fingerprints = sources.model(cell)
         decision = decide(records[cell.id], wanted, fingerprints, sources.metric, folder.model.exists(), policy)
+        if decision.why == UNTRAINED and (stopped := standing(cell, fingerprints, results)):
+            begun.add(cell.id)
+            decision = replace(decision, why=f"stopped after {stopped.epochs:.0f} of {cell.recipe['epochs']} epochs")
         selected = policy.selects(cell.source, planned.variant)
         cells.append(PlannedCell(planned.variant, cell, wanted, fingerprints, decision, selected))
     on_gpu = device.startswith("cuda") or bool(gpus(device))
     jobs = compiled_where_it_pays(_jobs(cells, sources, device, data_root), results, compiled, on_gpu)
     seconds = estimate_seconds(jobs, results, workers)
     metrics = {family: sources.metric(family) for family in suite.families}
-    return Plan(suite, tuple(cells), tuple(expansion.impossible), jobs, seconds, metrics, policy, stamps)
+    return Plan(
+        suite, tuple(cells), tuple(expansion.impossible), jobs, seconds, metrics, policy, stamps, frozenset(begun)
+    )
 
 
 def decide(
@@ -197,7 +206,7 @@ def decide(
     if policy.force:
         return Decision("train", "forced", True, wanted)
     if record is None:
-        return Decision("train", "never trained", True, wanted)
+        return Decision("train", UNTRAINED, True, wanted)
     if record.failure and record.failure.kind == "damaged":
         return Decision("train", "its record is damaged", True, wanted)
     changed = changed_rooms(record.fingerprints, fingerprints)
@@ -235,7 +244,8 @@ def _open_requests(
     for request in wanted:
         answers = record.answers(request)
         if not answers:
-            found.setdefault("never scored", []).append(request)
+            other = any(value.family == request.metric for value in record.metrics)
+            found.setdefault("not scored under this protocol" if other else "never scored", []).append(request)
         elif not policy.keep_stale and any(a.fingerprint != metric_fingerprint(request.metric) for a in answers):
             found.setdefault("changed since", []).append(request)
         elif policy.retry_failed and any(answer.status == "failed" for answer in answers):

@@ -32,19 +32,28 @@ def named_contrasts(content: dict[str, Any], ground: Ground, findings: Findings)
     questions: dict[str, int] = {}
     for place, entry in enumerate(content.get("contrasts", [])):
         path: Path = ("contrasts", place)
-        if entry is BROKEN or not _names_are_known(entry, path, ground, findings) or findings.touches(path):
+        if entry is BROKEN:
             continue
-        question = " ".join(entry["question"].split())
+        known = _names_are_known(entry, path, ground, findings)
+        question = " ".join(entry.get("question", "").split())
+        if not known or findings.touches(path):
+            if question in questions:
+                _note_repeated(question, questions[question], path, findings)
+            continue
         contrast = Contrast(question, entry["theory"], entry["practice"], entry.get("primary"))
         asked = (contrast.theory, contrast.practice, contrast.primary)
         if asked in first:
             findings.add(path, f"compares the same as contrasts[{first[asked]}]")
         elif question in questions:
-            findings.add((*path, "question"), f"{shown(question)} stands already at contrasts[{questions[question]}]")
+            _note_repeated(question, questions[question], path, findings)
         first.setdefault(asked, place)
         questions.setdefault(question, place)
         placed.append(PlacedContrast(path, contrast))
     return placed
+
+
+def _note_repeated(question: str, first: int, path: Path, findings: Findings) -> None:
+    findings.add((*path, "question"), f"{shown(question)} stands already at contrasts[{first}]")
 
 
 def check_common_ground(

@@ -7,7 +7,7 @@ from vaebench.catalog.catalog import KINDS, Catalog
 from vaebench.catalog.parameters import Parameter
 from vaebench.suite.drafts import Draft, Given, Place, known_part, name_of, values_of
 from vaebench.suite.mistakes import Findings
-from vaebench.suite.values import accepted, note_unknown_parameter
+from vaebench.suite.possible import possible
 
 PATH = ("defaults",)
 NO_GRID = "defaults hold one value each; a grid stands in an entry of variants"
@@ -45,7 +45,7 @@ def resolve_defaults(content: dict[str, Any], catalog: Catalog, findings: Findin
     values = {
         place: given
         for place, given in values_of(mapping, PATH).items()
-        if (place[0] not in names or place[0] in known) and _valid(place, given, known, catalog, findings)
+        if (place[0] not in names or place[0] in known) and possible(place, given, known, catalog, findings, NO_GRID)
     }
     return Defaults(known, values)
 
@@ -56,32 +56,3 @@ def _one_known_part(kind: str, name: Given, catalog: Catalog, findings: Findings
         findings.add(path, NO_GRID)
         return False
     return known_part(kind, name.value, path, catalog, findings)
-
-
-def _valid(place: Place, given: Given, names: dict[str, Given], catalog: Catalog, findings: Findings) -> bool:
-    """Could any variant take this value? Whether the suite's own variants can is seen when they are laid open."""
-    path = given.path or PATH
-    owner, schemas = _schemas(place[0], names, catalog)
-    candidates = [schema[place[-1]] for schema in schemas if place[-1] in schema]
-    if not candidates:
-        every = {name: parameter for schema in schemas for name, parameter in schema.items()}
-        note_unknown_parameter(place[-1], path, owner, every, findings)
-    elif any(parameter.mistake(given.value) is None for parameter in candidates):
-        return True
-    elif isinstance(given.value, list) and all(parameter.type != "integers" for parameter in candidates):
-        findings.add(path, NO_GRID)
-    else:
-        accepted(given.value, candidates[0], path, findings)
-    return False
-
-
-def _schemas(group: str, names: dict[str, Given], catalog: Catalog) -> tuple[str, list[dict[str, Parameter]]]:
-    """Whose parameters a default may be, in words and in the catalog."""
-    if group in catalog.scalars:
-        return group, [{group: catalog.scalars[group]}]
-    if group == "generation":
-        return "generation", [catalog.generation]
-    if group in names:
-        name = names[group].value
-        return f"{group} {name}", [catalog.parameters_of(group, name)]
-    return group, [catalog.parameters_of(group, name) for name in catalog.parts[group]]

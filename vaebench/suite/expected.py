@@ -25,15 +25,16 @@ def resolve_expected(
     first: dict[tuple[Any, ...], int] = {}
     for place, entry in enumerate(reading.content.get("expected", [])):
         path: Path = ("expected", place)
-        if entry is BROKEN or findings.touches(path):
+        if entry is BROKEN:
             continue
+        broken = findings.touches(path)
         own = entry.get("profile")
         if own is not None and not _is_profile(own, reading.profiles, path, findings):
             continue
         elsewhere = own is not None and own != reading.profile
         noted = findings.under() if elsewhere else findings
         expectation = _expectation(entry, path, metrics, ground, noted)
-        if expectation is None:
+        if expectation is None or broken:
             continue
         said = (expectation.on, expectation.sides, own)
         if said in first:
@@ -55,7 +56,8 @@ def _expectation(
     entry: dict[str, Any], path: Path, metrics: tuple[str, ...], ground: Ground, findings: Findings
 ) -> Expectation | None:
     before = len(findings)
-    _check_form(entry, path, findings)
+    if "kind" in entry:
+        _check_form(entry, path, findings)
     on = _source(entry, path, ground, findings)
     value = entry.get("value")
     sides: dict[Path, str] = {(*path, "of"): entry["of"]} if "of" in entry else {}
@@ -66,7 +68,7 @@ def _expectation(
     for where, side in sides.items():
         _check_side(side, where, on, metrics, ground, findings)
     _check_sides(list(sides.values()), path, ground, findings)
-    if len(findings) > before or on is None:
+    if len(findings) > before or on is None or not {"source", "kind"} <= set(entry):
         return None
     return Expectation(
         source=" ".join(entry["source"].split()),
@@ -86,7 +88,7 @@ def _check_form(entry: dict[str, Any], path: Path, findings: Findings) -> None:
     is_order = entry["kind"] == "order"
     needed, foreign = (("order",), ("of", "value", "band")) if is_order else (("of", "value", "band"), ("order",))
     for key in needed:
-        if key not in entry:
+        if key not in entry and not findings.touches((*path, key)):
             findings.add(path, f"kind {entry['kind']} needs {key}")
     for key in foreign:
         if key in entry:

@@ -34,23 +34,30 @@ def resolve_figures(content: dict[str, Any], ground: Ground, findings: Findings)
     first: dict[str, int] = {}
     for place, entry in enumerate(content.get("figures", [])):
         path: Path = ("figures", place)
-        if entry is BROKEN or findings.touches(path):
+        if entry is BROKEN:
             continue
-        label = " ".join(entry["figure"].split())
-        if label in first:
+        broken = findings.touches(path)
+        label = " ".join(entry.get("figure", "").split())
+        if label and label in first:
             findings.add((*path, "figure"), f"{shown(label)} stands already at figures[{first[label]}]")
         first.setdefault(label, place)
         on = _view(entry, path, ground, findings)
-        for number, picture in enumerate(entry["ours"]):
+        for number, picture in _sound(entry.get("ours", [])):
             _check_picture(picture, (*path, "ours", number), on, ground, findings)
-        answered_by = tuple(" ".join(text.split()) for text in entry.get("answered_by", ()))
-        for number, text in enumerate(answered_by):
+        answered_by = [(number, " ".join(text.split())) for number, text in _sound(entry.get("answered_by", []))]
+        for number, text in answered_by:
             if text not in answers:
                 what = f"{shown(text)} is no question of the suite, and no source of what it expects"
                 findings.unknown((*path, "answered_by", number), what, text, answers)
-        if on is not None:
-            found.append(DocumentFigure(label, " ".join(entry["says"].split()), tuple(entry["ours"]), on, answered_by))
+        if on is not None and not broken:
+            says, questions = " ".join(entry["says"].split()), tuple(text for _, text in answered_by)
+            found.append(DocumentFigure(label, says, tuple(entry["ours"]), on, questions))
     return tuple(found)
+
+
+def _sound(texts: list[Any]) -> list[tuple[int, str]]:
+    """Those that are text, with their places."""
+    return [(number, text) for number, text in enumerate(texts) if text is not BROKEN]
 
 
 def _answers(content: dict[str, Any]) -> list[str]:
@@ -80,9 +87,10 @@ def _check_picture(picture: str, path: Path, on: str | None, ground: Ground, fin
         findings.add(
             path, f"must be variant:kind, such as {name}:samples, or {enumerated(OF_ALL)}; is {shown(picture)}"
         )
-    elif kind not in KINDS:
+        return
+    if kind not in KINDS:
         findings.unknown(path, f"no kind of picture {shown(kind)}", kind, KINDS)
-    elif side_is_known(name, path, ground, findings) and ground.table.sound and on in ground.datasets:
+    if side_is_known(name, path, ground, findings) and ground.table.sound and on in ground.datasets:
         trained = ground.table.sources(name)
         if on not in trained:
             findings.add(path, f"{name} is not trained on {on}, but on {enumerated(trained)}")

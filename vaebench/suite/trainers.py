@@ -18,6 +18,11 @@ def library_of(composition: Mapping[str, Any], catalog: Catalog) -> Library | No
     return catalog.libraries.get(composition.get("trainer", ""))
 
 
+def is_fitted(composition: Mapping[str, Any], catalog: Catalog) -> bool:
+    """Whether it is trained without gradients: in closed form, or by expectation and maximisation."""
+    return catalog.parts["objective"][composition["objective"]["name"]].fitted
+
+
 def foreign_model(library: Library, composition: Mapping[str, Any]) -> ForeignModel | str:
     """The library's model whose loss is that of the composition; why none is, where none is."""
     unmet = [(model, model.unmet(composition)) for model in library.models]

@@ -8,10 +8,11 @@ from vaebench.catalog.catalog import KINDS, Catalog, complete
 from vaebench.catalog.parameters import shown
 from vaebench.suite.defaults import PATH as DEFAULTS
 from vaebench.suite.defaults import Defaults, resolve_defaults
-from vaebench.suite.drafts import SCALARS, Draft, EntryDrafts, Place
+from vaebench.suite.drafts import SCALARS, Draft, EntryDrafts, Place, known_part, name_of, values_of
 from vaebench.suite.expansion import Impossible, compose
 from vaebench.suite.grids import Member, count, is_gridded, lay_open
 from vaebench.suite.mistakes import Findings, Path, dotted, enumerated, nearest
+from vaebench.suite.possible import possible
 from vaebench.suite.schema import BROKEN
 from vaebench.suite.suite import Variant
 
@@ -159,6 +160,8 @@ def _resolved(
 ) -> Resolved:
     """The members of one entry, each a variant with every parameter written out."""
     name = entry.get("name", entry.get("extends")) if isinstance(entry, dict) else entry
+    if draft is None and isinstance(entry, dict):
+        _check_alone(entry, ("variants", place), catalog, findings)
     members = lay_open(draft, defaults, catalog, findings) if draft is not None else []
     if not isinstance(name, str) or findings.touches(("variants", place, "name")):
         return Resolved(place, name if isinstance(name, str) else None)
@@ -171,6 +174,17 @@ def _resolved(
         sound=bool(members) and not findings.touches(("variants", place)),
         takes=tuple(name + member.bracket for member in members) or ((name,) if alone else ()),
     )
+
+
+def _check_alone(entry: dict[str, Any], path: Path, catalog: Catalog, findings: Findings) -> None:
+    """What is wrong with an entry whatever it builds upon, where that is not known."""
+    names = {kind: name for kind in KINDS if (name := name_of(entry, kind, path)) is not None}
+    known = {
+        kind: name for kind, name in names.items() if known_part(kind, name.value, name.path or path, catalog, findings)
+    }
+    for where, given in values_of(entry, path).items():
+        if where[0] not in names or where[0] in known:
+            possible(where, given, known, catalog, findings)
 
 
 def _variant(name: str, member: Member, catalog: Catalog) -> Variant:
