@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         variants,
     )
     from vaebench.plugins.loading import load_plugins
-    from vaebench.project import Settings, evaluate, figures, run
+    from vaebench.project import Settings, evaluate, figures, load_model, run
     from vaebench.reporting.answers import Contrast, Contrasts
     from vaebench.reporting.evaluation import Evaluation
     from vaebench.reporting.leaderboard import Leaderboard
@@ -34,6 +34,7 @@ __all__ = [
     "evaluate",
     "figures",
     "likelihood",
+    "load_model",
     "load_plugins",
     "load_suite",
     "metric",
@@ -51,6 +52,7 @@ _HOMES = {
     "run": "vaebench.project",
     "evaluate": "vaebench.project",
     "figures": "vaebench.project",
+    "load_model": "vaebench.project",
     "Settings": "vaebench.project",
     "Contrast": "vaebench.reporting.answers",
     "Contrasts": "vaebench.reporting.answers",

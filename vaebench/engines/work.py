@@ -18,7 +18,7 @@ import torch
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.catalog.implementation import implementation
-from vaebench.data.dataset import Dataset, load_dataset
+from vaebench.data.dataset import Dataset, Shape, load_dataset
 from vaebench.data.mnist import DataError
 from vaebench.data.source import Source
 from vaebench.engines.estimate import machine
@@ -41,6 +41,9 @@ from vaebench.training.fitting import fit
 from vaebench.training.initialisation import DTYPES, empty_model
 
 Emit = Callable[[dict[str, Any]], None]
+
+UNREADABLE = (safetensors.SafetensorError, OSError, RuntimeError)
+"""What reading a model raises whose file is damaged, or of another form."""
 
 
 def perform(job: Job, results: ResultsFolder, emit: Emit, stop: Callable[[], bool]) -> None:
@@ -183,8 +186,9 @@ def _score(work: CellWork, job: Job, source: Source, results: ResultsFolder, emi
         return
     emit({"event": "scoring", "cell": work.cell.id, "metric": "", "done": 0, "of": len(work.requests)})
     try:
-        model = load_model(work.cell, folder, source, record.training.get("model_checksum"))
-    except (safetensors.SafetensorError, OSError, RuntimeError) as error:
+        checksum = record.training.get("model_checksum")
+        model = filled_model(work.cell, folder, source.dataset.shape, checksum).to(source.device)
+    except UNREADABLE as error:
         _give_up_model(work, job, folder, record, f"{type(error).__name__}: {error}", emit)
         return
     training = record.training
@@ -225,13 +229,13 @@ def _give_up_model(work: CellWork, job: Job, folder: CellFolder, record: Record,
     emit({"event": "cell", "cell": work.cell.id, "status": "failed", "message": note})
 
 
-def load_model(cell: Cell, folder: CellFolder, source: Source, checksum: str | None = None) -> Any:
+def filled_model(cell: Cell, folder: CellFolder, shape: Shape, checksum: str | None = None) -> Any:
     """The trained model of a cell, ready to be asked; refused where its file is not the one that `checksum` is of."""
     if checksum is not None and file_checksum(folder.model) != checksum:
         raise OSError("its checksum is another")
-    model = empty_model(cell, source.dataset.shape)
+    model = empty_model(cell, shape)
     model.load_state_dict(safetensors.torch.load_file(folder.model))
-    return model.to(source.device).eval()
+    return model.eval()
 
 
 def chosen_latents(cell: Cell) -> tuple[int, ...]:

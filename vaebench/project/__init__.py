@@ -10,6 +10,7 @@ from vaebench.project.evaluating import evaluate, evaluate_reference, examine, p
 from vaebench.project.gating import expected_by_gate, gate, parsed_effects, update_baseline
 from vaebench.project.lists import LISTED, describe, listing
 from vaebench.project.locking import command_of, git_state, missing_libraries, source_of
+from vaebench.project.models import load_model
 from vaebench.project.reports import (
     SCHEMAS,
     compare,
@@ -66,6 +67,7 @@ __all__ = [
     "known_settings",
     "lacking",
     "listing",
+    "load_model",
     "load_plugins",
     "load_suite",
     "merge",
