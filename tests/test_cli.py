@@ -152,6 +152,7 @@ def test_plan_shows_what_would_run_and_touches_nothing(call: Call, performing: C
     said = call("plan", "tiny.yaml")
     assert said.code == 0
     assert "14 train: never trained" in said.out
+    assert "digits/grey  ppca: 2 to fit" in said.out
     assert "not planned: ppca on digits/binary: likelihood gaussian-shared is for the views" in said.out
     assert "digits/binary  beta-vae[beta=0.5], beta-vae[beta=4]: 4 to train for" in said.out
     assert not Path("runs").exists()
@@ -176,7 +177,29 @@ def test_check_prints_every_mistake_on_a_line_of_its_own(call: Call) -> None:
 def test_check_of_a_sound_file_says_so(call: Call) -> None:
     said = call("check", "tiny.yaml")
     assert said.code == 0
-    assert said.out.startswith("tiny.yaml: no mistakes")
+    assert said.out == "tiny.yaml: no mistakes; 4 variants, 2 data set views, 2 seeds\n"
+
+
+def test_a_question_that_the_seeds_cannot_answer_is_told_before_anything_is_trained(call: Call) -> None:
+    asked = f"{SUITE}contrasts:\n  - {{question: Why?, theory: odd, practice: 'beta-vae[beta=4]', primary: elbo}}\n"
+    Path("tiny.yaml").write_text(asked)
+    line = "contrasts: no verdict below 5 seeds, and the suite has 2"
+    assert call("check", "tiny.yaml").out.splitlines()[1:] == [line]
+    assert call("plan", "tiny.yaml").out.splitlines()[-1] == line
+    assert "no verdict" not in call("plan", "tiny.yaml", "--seeds", "5").out
+
+
+def test_a_folder_that_is_not_there_is_answered_with_the_one_that_is(call: Call, performing: Callable) -> None:
+    call("run", "tiny.yaml")
+    for command in ("status", "report"):
+        assert "runs/tinny: there is no such folder; did you mean runs/tiny?" in call(command, "runs/tinny").err
+    assert "there is no such folder; give DIR/SUITE" in call("status", "runs/elsewhere").err
+    Path("runs/tiny/leaderboard.csv").unlink()
+    said = call("export", "runs/tiny", "--to", "board.md")
+    assert (said.code, said.err.strip()) == (
+        2,
+        "runs/tiny: leaderboard.csv is not written yet; `vaebench report runs/tiny` makes it of what has been scored",
+    )
 
 
 @pytest.mark.parametrize(

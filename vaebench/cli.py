@@ -197,7 +197,8 @@ def plan(
         print(json.dumps(made.to_json(), indent=1, ensure_ascii=False))
     else:
         cli_view.print_plan(cli_view.console(), made)
-        cli_view.print_lines(cli_view.console(), project.missing_libraries(made.suite))
+        lines = [*project.too_few_seeds(made.suite), *project.missing_libraries(made.suite)]
+        cli_view.print_lines(cli_view.console(), lines)
 
 
 @app.command()
@@ -220,7 +221,7 @@ def check(
     loaded = project.load_suite(suite, plugins=plugin or (), trust_plugins=trust_plugins)
     sizes = {"variant": loaded.variants, "data set view": loaded.datasets, "seed": loaded.seeds}
     print(f"{loaded.file}: no mistakes; {', '.join(counted(len(found), noun) for noun, found in sizes.items())}")
-    for line in project.missing_libraries(loaded):
+    for line in [*project.too_few_seeds(loaded), *project.missing_libraries(loaded)]:
         print(line)
 
 

@@ -1,14 +1,20 @@
 """A plan's time is judged by earlier cells of the same machine, the most alike first."""
 
 import dataclasses
+import io
+import math
 
 import pytest
+from rich.console import Console
 
 from tests.compositions import ELBO as ELBO_OBJECTIVE
 from tests.compositions import cell, composition
+from tests.engines.tiny import tiny
+from vaebench.cli_view import print_plan
 from vaebench.data.dataset import load_dataset
 from vaebench.engines.estimate import estimate_seconds, machine, makespan
 from vaebench.engines.job import CellWork, Job
+from vaebench.engines.planning import plan
 from vaebench.store.folders import ResultsFolder
 from vaebench.store.record import MetricRequest, Record
 from vaebench.training.checkpoint import Checkpoints
@@ -111,6 +117,21 @@ def test_a_model_that_stands_half_way_takes_what_remains_at_its_own_pace(results
     made = cell(seed=0, epochs=40)
     stand(results, made, step=round(10 * 1197 / 100), seconds=5.0)
     assert estimate_seconds([job(made)], results, workers=1) == pytest.approx(15.0, rel=0.01)
+
+
+def test_a_plan_says_what_goes_on_from_a_checkpoint(results):
+    suite = tiny(variants=["vae"], seeds=2)
+    (first, second) = plan(suite, results).cells
+    batch = first.cell.recipe["batch"]
+    stand(results, first.cell, math.ceil(1197 / batch), seconds=5.0, fingerprints=first.fingerprints)
+    stand(results, second.cell, math.ceil(1197 / batch), seconds=5.0, fingerprints={"training": "of older sources"})
+    made = plan(suite, results)
+    epochs = first.cell.recipe["epochs"]
+    assert [cell.decision.why for cell in made.cells] == [f"stopped after 1 of {epochs} epochs", "never trained"]
+    assert made.begun == {first.cell.id}
+    out = io.StringIO()
+    print_plan(Console(file=out, width=200), made)
+    assert f"1 to train for {epochs} epochs, 1 to train on, to epoch {epochs}" in out.getvalue()
 
 
 def test_compiling_is_no_part_of_what_remains(results):

@@ -109,7 +109,7 @@ def test_adding_a_metric_scores_it_without_training(results: ResultsFolder) -> N
 def test_another_protocol_is_another_question(results: ResultsFolder) -> None:
     run_tiny(results)
     more = tiny(metrics=[{"elbo": {"samples": 99}}, "kl", "probe_accuracy"])
-    assert {planned.decision.why for planned in plan(more, results).cells} == {"elbo never scored"}
+    assert {planned.decision.why for planned in plan(more, results).cells} == {"elbo not scored under this protocol"}
     run_tiny(results, suite=more)
     assert plan(more, results).counts == plan(tiny(), results).counts == {"cached": 6}
 

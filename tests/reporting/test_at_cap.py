@@ -68,6 +68,9 @@ def test_a_row_with_a_value_at_its_cap_is_shown_and_not_ranked(report, seeds):
     (ranking,) = rankings(suite, runs, board.table)
     assert ranking.table.rows[-1].below
     assert f"{AT_CAP}: seed" in str(ranking.table.rows[-1].cells[-1].content)
+    tables = [ranking.table, *(table for _, table in ranking.others)]
+    marked = [row for table in tables for row in table.rows for cell in row.cells if str(cell.content).endswith(AT_CAP)]
+    assert ["vae-mse" in str([cell.content for cell in row.cells]) for row in marked] == [True] * len(MARKED)
 
 
 def test_a_contrast_uses_the_seeds_at_which_neither_side_is_at_its_cap(report):

@@ -175,6 +175,9 @@ def test_a_leaderboard_can_be_asked(tiny, results):
     assert wide.loc["vae", "digits/binary"] == row(leaderboard, "digits", "binary", "vae")["elbo"]
     with pytest.raises(KeyError, match="did you mean 'elbo'"):
         leaderboard.pivot("elbow")
+    with pytest.raises(KeyError, match=r"no view 'gray' \(did you mean 'grey'"):
+        leaderboard.filter(view="gray")
+    assert leaderboard.filter(view="grey", rank=99).table.empty
 
 
 def test_a_leaderboard_prints_as_markdown_and_latex(tiny, results):

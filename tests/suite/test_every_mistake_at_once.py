@@ -62,6 +62,58 @@ def test_a_wrong_entry_is_complained_of_once_and_not_wherever_it_is_named() -> N
     assert [mistake.path for mistake in mistakes_in(text)] == ["variants[1].objective.beta", "variants[2].extends"]
 
 
+HIDDEN = """\
+suite: hidden
+datasets: [digits/binary]
+seeds: 2
+variants:
+  - vae
+  - {extends: beta-vea, latent: [3, -1], generation: {priors: own}, network: mpl, objective: {name: vmi, lamda: 3}}
+  - {name: own, objective: {name: elbo, beta: four}, likelihood: {sigma: -1}}
+  - beta-vae: {latent: 2}
+metrics: [elbo]
+contrasts:
+  - {question: "Which?", theory: vae, practice: "vae:elbo", primary: elbo}
+  - {question: "Which?", theory: vae, practice: vae, primary: elbow}
+expected:
+  - {kind: exact, of: "vea:elbow", value: 3, band: 1, source: x, onn: digits/binary}
+  - {kind: exacd, of: "vae:elbow", value: 3, band: [1], source: x}
+figures:
+  - {figure: a, says: b, ours: ["vea:latent"], answerd_by: [zzz]}
+  - {figure: a, says: b, ours: ["vae:samples", 3], answered_by: [zzz]}
+"""
+
+
+def test_no_mistake_hides_another_of_its_entry() -> None:
+    """Neither an unknown base, nor a misspelt key, nor a part without a name."""
+    found = [(mistake.line, mistake.path) for mistake in mistakes_in(HIDDEN)]
+    assert found == [
+        (6, "variants[1].extends"),
+        (6, "variants[1].latent[1]"),
+        (6, "variants[1].generation.priors"),
+        (6, "variants[1].network"),
+        (6, "variants[1].objective.lamda"),
+        (7, "variants[2].objective.beta"),
+        (7, "variants[2].likelihood"),
+        (7, "variants[2].likelihood.sigma"),
+        (8, "variants[3].beta-vae"),
+        (12, "contrasts[1].question"),
+        (12, "contrasts[1].primary"),
+        (14, "expected[0].of"),
+        (14, "expected[0].of"),
+        (14, "expected[0].onn"),
+        (15, "expected[1].kind"),
+        (15, "expected[1].of"),
+        (15, "expected[1].band"),
+        (17, "figures[0].ours[0]"),
+        (17, "figures[0].ours[0]"),
+        (17, "figures[0].answerd_by"),
+        (18, "figures[1].figure"),
+        (18, "figures[1].ours[1]"),
+        (18, "figures[1].answered_by[0]"),
+    ]
+
+
 def test_a_wrong_data_set_makes_no_variant_and_no_metric_wrong() -> None:
     text = written(datasets="[digits/binary, digits/gray]", variants="[vae-gaussian]", rank_by="{grey: bits_per_dim}")
     assert [mistake.path for mistake in mistakes_in(text)] == ["datasets[1]"]
@@ -207,6 +259,7 @@ def test_no_slip_of_the_keyboard_raises_anything_but_suite_error(slips: list[tup
     [
         ({"suite": {1, 2}}, "suite: is a set, which no suite can hold"),
         ({"suite": "a", 3: "b"}, "holds a key that is no text but int"),
+        ({"suite": "a", True: ["digits/grey"]}, "holds a key that is true: PyYAML reads a bare on so"),
         ({"suite": "a\x00"}, "suite: holds an unprintable character"),
         ({"suite": "a", "\ud800": 1}, "holds a key with an unprintable character"),
         ([], "a suite must be a mapping"),

@@ -137,8 +137,11 @@ def test_every_duplicate_key_is_found() -> None:
 
 def test_merge_keys_are_answered_with_extends() -> None:
     text = written(variants="\n- &base {extends: vae}\n- {<<: *base, name: b}")
-    assert [mistake.line for mistake in mistakes_in(text)] == [6, 6]
-    assert "merge keys (<<) are not read" in mistakes_in(text)[0].what
+    (mistake,) = mistakes_in(text)
+    assert (mistake.line, mistake.path) == (6, "variants[1].<<")
+    assert "merge keys (<<) are not read" in mistake.what
+    (mistake,) = mistakes_in(text.replace("- {<<: *base, name: b}", "- {name: b, extends: vae, objective: {<<: 3}}"))
+    assert (mistake.line, mistake.path) == (6, "variants[1].objective.<<")
 
 
 def test_an_alias_bomb_is_refused_before_it_is_laid_open() -> None:

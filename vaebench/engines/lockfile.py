@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vaebench.catalog.names import nearest
 from vaebench.engines import plugged
 from vaebench.engines.compiling import Wanted
 from vaebench.plugins.plugin import PluginError
 from vaebench.store.files import StoreError, read_json
+from vaebench.store.folders import SuiteFolder
 from vaebench.store.shapes import Misshapen, shaped
 from vaebench.suite.resolved import UNUSABLE, check_usable
 from vaebench.suite.suite import Suite
@@ -67,3 +69,16 @@ def _check_plugins(lock: Lock, path: Path) -> None:
         raise
     except UNUSABLE as error:
         raise Misshapen(f"{type(error).__name__}: {error}") from error
+
+
+def no_suite(path: Path, missing: str) -> StoreError:
+    """That `path` is no folder of a suite, for want of a file; with the suite's folder that was probably meant."""
+    if path.is_dir():
+        return StoreError(f"{path}: no folder of a suite ({missing} is missing); give DIR/SUITE")
+    try:
+        suites = [folder.name for folder in path.parent.iterdir() if SuiteFolder(folder).lock.is_file()]
+    except OSError:
+        suites = []
+    near = nearest(path.name, suites)
+    hint = f"did you mean {path.parent / near}?" if near else "give DIR/SUITE"
+    return StoreError(f"{path}: there is no such folder; {hint}")

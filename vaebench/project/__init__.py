@@ -9,7 +9,7 @@ from vaebench.project.data import data_root, fetch_data, file_datasets, reads_fi
 from vaebench.project.evaluating import evaluate, evaluate_reference, examine, parsed_metrics
 from vaebench.project.gating import expected_by_gate, gate, parsed_effects, update_baseline
 from vaebench.project.lists import LISTED, describe, listing
-from vaebench.project.locking import command_of, git_state, missing_libraries, source_of
+from vaebench.project.locking import command_of, git_state, missing_libraries, source_of, too_few_seeds
 from vaebench.project.models import load_model
 from vaebench.project.reports import (
     SCHEMAS,
@@ -85,6 +85,7 @@ __all__ = [
     "schema",
     "source_of",
     "status",
+    "too_few_seeds",
     "update_baseline",
     "verify_data",
 ]

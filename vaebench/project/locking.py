@@ -14,6 +14,7 @@ from vaebench.engines.planning import Plan
 from vaebench.project.settings import Settings
 from vaebench.store.folders import ResultsFolder
 from vaebench.suite import trainers
+from vaebench.suite.comparability import SEEDS_FOR_VERDICT
 from vaebench.suite.suite import Suite
 
 PACKAGES = ("vaebench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
@@ -46,6 +47,13 @@ def _foreign_packages(suite: Suite) -> list[str]:
 def missing_libraries(suite: Suite) -> list[str]:
     """A line for each library that variants of the suite need and that is not installed."""
     return trainers.missing_libraries(suite.variants, load_catalog())
+
+
+def too_few_seeds(suite: Suite) -> list[str]:
+    """A line where the suite asks questions that its seeds cannot answer."""
+    if not suite.contrasts or len(suite.seeds) >= SEEDS_FOR_VERDICT:
+        return []
+    return [f"contrasts: no verdict below {SEEDS_FOR_VERDICT} seeds, and the suite has {len(suite.seeds)}"]
 
 
 def _checksums(made: Plan, results: ResultsFolder) -> dict[str, str]:

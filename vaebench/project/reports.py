@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaebench.engines.lockfile import read_lock
+from vaebench.engines.lockfile import no_suite, read_lock
 from vaebench.project.locking import command_of, commit_of
 from vaebench.project.settings import NothingMatched, known
-from vaebench.store.files import StoreError, check_folder, file_checksum, read_json, write_json
+from vaebench.store.files import check_folder, file_checksum, read_json, write_json
 from vaebench.store.folders import ResultsFolder, SuiteFolder
 from vaebench.suite import selection
 from vaebench.suite.suite import Suite
@@ -101,7 +101,7 @@ def opened(path: Path) -> tuple[SuiteFolder, Suite, str]:
     """A suite's folder, the suite as it was run last, and the command that ran it."""
     folder = SuiteFolder(path)
     if not folder.lock.exists():
-        raise StoreError(f"{path}: no folder of a suite ({folder.lock.name} is missing); give DIR/SUITE")
+        raise no_suite(path, folder.lock.name)
     lock = read_lock(folder.lock)
     return folder, lock.suite, command_of(lock.content)
 

@@ -4,9 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from vaebench.engines.lockfile import no_suite
 from vaebench.engines.planfile import CellLine, PlanFile, read_plan
 from vaebench.engines.progress import FleetStatus, read_progress
-from vaebench.store.files import StoreError
 from vaebench.store.folders import ResultsFolder, SuiteFolder
 
 FROM_TABLES = "told by its tables: none of its cells is here"
@@ -32,7 +32,7 @@ def status(path: Path) -> Status:
     are elsewhere, as those of a published folder, from runs.csv."""
     folder = SuiteFolder(path)
     if not folder.plan.exists():
-        raise StoreError(f"{path}: no folder of a suite ({folder.plan.name} is missing); give DIR/SUITE")
+        raise no_suite(path, folder.plan.name)
     planned, results = read_plan(folder.plan), ResultsFolder(path.parent)
     has_records = any(results.cell(cell.cell).path.is_dir() for cell in planned.cells)
     from_tables = not has_records and folder.runs.is_file()

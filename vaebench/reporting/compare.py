@@ -26,6 +26,7 @@ from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import absent
 from vaebench.store.files import StoreError
 from vaebench.store.folders import SuiteFolder
+from vaebench.suite.comparability import SEEDS_FOR_VERDICT
 from vaebench.suite.selection import Patterns, is_selected
 from vaebench.suite.suite import Suite
 
@@ -130,7 +131,7 @@ class Difference:
 
     @property
     def is_judged(self) -> bool:
-        return self.seeds >= statistics.SEEDS_FOR_VERDICT and not _is_cost(self.metric)
+        return self.seeds >= SEEDS_FOR_VERDICT and not _is_cost(self.metric)
 
 
 @dataclass(frozen=True)
@@ -326,7 +327,7 @@ def _not_judged(found: Difference) -> Difference:
         return found
     if _is_cost(found.metric):
         return replace(found, note="a cost, not judged")
-    few = f"{found.seeds} seeds, {statistics.SEEDS_FOR_VERDICT} are needed"
+    few = f"{found.seeds} seeds, {SEEDS_FOR_VERDICT} are needed"
     return replace(found, note="; ".join(filter(None, (found.note, few))))
 
 

@@ -11,7 +11,7 @@ from vaebench.catalog.catalog import load_catalog
 from vaebench.reporting import statistics
 from vaebench.reporting.runs import RowKey, values_by_seed, wanted_columns
 from vaebench.reporting.text import note
-from vaebench.suite.comparability import incomparable
+from vaebench.suite.comparability import SEEDS_FOR_VERDICT, incomparable
 from vaebench.suite.expansion import Impossible, compose
 from vaebench.suite.suite import Contrast, Suite, Variant
 
@@ -60,7 +60,7 @@ class PairedTest:
 
     @property
     def comparable(self) -> bool:
-        return len(self.seeds) >= statistics.SEEDS_FOR_VERDICT
+        return len(self.seeds) >= SEEDS_FOR_VERDICT
 
 
 def contrasts_table(suite: Suite, runs: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from vaebench.engines.lockfile import no_suite
 from vaebench.reporting.dictionary import TABLES, Table, read
 from vaebench.reporting.leaderboard import Leaderboard, latex_table
 from vaebench.reporting.tables import write_table
@@ -39,8 +40,11 @@ def export(folder: SuiteFolder, to: Path, name: str = "leaderboard") -> Path:
     if write is None:
         raise StoreError(f"{to}: no format {to.suffix or 'without an ending'!r}; valid: {', '.join(WRITERS)}")
     path = folder.path / table.file
+    if not path.is_file() and folder.lock.is_file():
+        made = f"`vaebench report {folder.path}` makes it of what has been scored"
+        raise StoreError(f"{folder.path}: {table.file} is not written yet; {made}")
     if not path.is_file():
-        raise StoreError(f"{folder.path}: no folder of a suite ({table.file} is missing); give DIR/SUITE")
+        raise no_suite(folder.path, table.file)
     own = [*(folder.path / each.file for each in TABLES.values()), folder.plan, folder.lock, folder.report, folder.page]
     if to.exists() and any(one.exists() and to.samefile(one) for one in own):
         raise StoreError(f"{to}: is a file of the suite itself; export the table to another one")

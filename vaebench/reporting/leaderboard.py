@@ -72,11 +72,17 @@ class Leaderboard:
         return tuple(name for name in self.table.columns if {f"{name}_low", f"{name}_high"} <= names)
 
     def filter(self, **columns: Any) -> "Leaderboard":
-        """The rows that have the given value, or one of the given values, in every column named."""
+        """The rows that have the given value, or one of the given values, in every column named.
+
+        KeyError where no row at all has such a dataset, view, variant …
+        """
         kept = pd.Series(True, index=self.table.index)
         for name, wanted in columns.items():
             allowed = list(wanted) if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
-            kept &= self._column(name).isin(allowed)
+            column = self._column(name)
+            if name in TEXT and len(column) and not column.isin(allowed).any():
+                raise self._unknown(name, str(allowed[0]) if allowed else "", column.unique())
+            kept &= column.isin(allowed)
         return Leaderboard(self.table[kept].reset_index(drop=True))
 
     def select(self, *metrics: str) -> "Leaderboard":
@@ -99,7 +105,7 @@ class Leaderboard:
 
         Where a view holds several rankings (another measure, models that are given the label), those of each.
         """
-        rows = self.filter(dataset=dataset, view=view).table
+        rows = self.table[(self.table["dataset"] == dataset) & (self.table["view"] == view)]
         if rows.empty:
             known = (self.table["dataset"] + "/" + self.table["view"]).unique()
             raise self._unknown("rows of", f"{dataset}/{view}", known)

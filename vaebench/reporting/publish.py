@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from vaebench.engines.lockfile import no_suite
 from vaebench.engines.planfile import read_plan
 from vaebench.reporting.runs import counts_text, read_runs, unfinished
 from vaebench.store.files import StoreError, check_folder, file_checksum, read_json
@@ -49,7 +50,7 @@ def _published_files(source: SuiteFolder) -> list[Path]:
     fixed = [source.lock, source.plan, source.leaderboard, source.runs, source.contrasts, source.report, source.page]
     missing = [path.name for path in fixed if not path.is_file() or path.is_symlink()]
     if source.lock.name in missing:
-        raise StoreError(f"{source.path}: no folder of a suite ({source.lock.name} is missing); give DIR/SUITE")
+        raise no_suite(source.path, source.lock.name)
     if missing:
         again = (
             f"`vaebench report {source.path}` writes it" if source.plan.name not in missing else "run the suite again"

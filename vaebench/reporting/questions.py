@@ -29,6 +29,7 @@ from vaebench.reporting.incidents import failures
 from vaebench.reporting.runs import NOT_APPLICABLE, RowKey, at_cap
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import ABSENT, absent, half_width, number, probability, setting, to_the_place_of
+from vaebench.suite.comparability import SEEDS_FOR_VERDICT
 from vaebench.suite.suite import Contrast, Suite
 
 UNITLESS = ("ratio", "share")
@@ -239,7 +240,7 @@ def _reason(test: PairedTest, row: Any, facts: _Facts) -> Phrase:
             return Phrase(reason)
     count = "no seed has" if row.seeds == 0 else "1 seed has" if row.seeds == 1 else f"{row.seeds} seeds have"
     why = [Phrase("; ", Code(variant), f": {said}") for variant, said in _said_of_sides(test, facts.failed)]
-    return Phrase(f"{count} a number on both sides, {statistics.SEEDS_FOR_VERDICT} are needed", *why)
+    return Phrase(f"{count} a number on both sides, {SEEDS_FOR_VERDICT} are needed", *why)
 
 
 def _incomparable_reasons(runs: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:
@@ -294,7 +295,7 @@ def _exploratory(question: str, rows: list[Any]) -> Table:
 def _exploratory_row(row: Any) -> Row:
     half = half_width(row.low, row.high)
     interval = ABSENT if half is None else f"{_to_place(half, row.low)} … {_to_place(half, row.high)}"
-    says_p = row.seeds >= statistics.SEEDS_FOR_VERDICT and not absent(row.p_value)
+    says_p = row.seeds >= SEEDS_FOR_VERDICT and not absent(row.p_value)
     p_value = Cell(probability(row.p_value).removeprefix("= "), row.p_value) if says_p else Cell(ABSENT)
     difference, theory, practice = (
         Cell(_to_place(half, value), value) for value in (row.difference, row.theory_mean, row.practice_mean)

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from vaebench.reporting import statistics
+from vaebench.suite.comparability import SEEDS_FOR_VERDICT
 
 
 def scores(values: dict[int, float], better: str) -> dict[int, float]:
@@ -24,7 +25,7 @@ def groups(ranked: list[dict[int, float]]) -> list[int | None]:
     rows = np.array([[row.get(seed, np.nan) for seed in seeds] for row in ranked]).reshape(len(ranked), len(seeds))
     there = ~np.isnan(rows)
     shared = there.astype(np.int64) @ there.T
-    if shared.min(initial=statistics.SEEDS_FOR_VERDICT) < statistics.SEEDS_FOR_VERDICT:
+    if shared.min(initial=SEEDS_FOR_VERDICT) < SEEDS_FOR_VERDICT:
         return [None] * len(ranked)
     pairs = itertools.combinations(range(len(ranked)), 2)
     raw = [p_value for below in statistics.paired_p_values(rows) for p_value in below.tolist()]

@@ -82,6 +82,8 @@ class _Facts:
     """Row → `failed: seeds 1, 3; stale: seed 4`, for the rows with a cell that is not done or not comparable."""
     applicable: set[tuple[RowKey, str]]
     """Row and metric, where the metric applies to some of its cells."""
+    capped: set[tuple[RowKey, str]]
+    """Row and metric, where a value shows the limit of its evaluator."""
     collapsed: dict[RowKey, str]
     places: dict[str, int]
     """Variant → which of the suite's it is, from 1 on."""
@@ -90,14 +92,16 @@ class _Facts:
     def of(cls, suite: Suite, runs: pd.DataFrame) -> "_Facts":
         asked = (run for run in each_row(runs) if run.status != NOT_APPLICABLE)
         applicable = {((run.dataset, run.view, run.variant), run.metric) for run in asked}
+        capped = {((run.dataset, run.view, run.variant), run.metric) for run in each_row(runs) if at_cap(run)}
         places = {variant.name: place for place, variant in enumerate(suite.variants, start=1)}
-        return cls(_gaps(suite, runs), applicable, collapsed(runs), places)
+        return cls(_gaps(suite, runs), applicable, capped, collapsed(runs), places)
 
     def number(self, row: dict[str, Any], metric: str) -> Cell:
-        """A metric of a row as `mean ± half-width`, sorted by its mean."""
+        """A metric of a row as `mean ± half-width`, sorted by its mean, and whether a value in it is at its cap."""
         if (_key(row), metric) not in self.applicable:
             return Cell(NOT_APPLICABLE)
-        return Cell(shown(row, metric), None if absent(row[metric]) else row[metric])
+        mark = f", {AT_CAP}" if (_key(row), metric) in self.capped else ""
+        return Cell(f"{shown(row, metric)}{mark}", None if absent(row[metric]) else row[metric])
 
     def variant(self, row: dict[str, Any]) -> Cell:
         name = row["variant"]

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special, stats
 
+from vaebench.suite.comparability import SEEDS_FOR_VERDICT
+
 LEVEL = 0.05
 POWER = 0.80
 SEEDS_FOR_INTERVAL = 3
-SEEDS_FOR_VERDICT = 5
 SEEDS_FOR_PERMUTATION = 6
 EXACT_PERMUTATION = 20
 SAMPLED_SIGNS = 100_000

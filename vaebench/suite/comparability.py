@@ -3,6 +3,9 @@
 from vaebench.catalog.catalog import load_catalog
 from vaebench.suite.suite import Variant
 
+SEEDS_FOR_VERDICT = 5
+"""With fewer the two sides of a contrast are shown, and nothing is said of them."""
+
 
 def measure_of(variant: Variant, view: str) -> str:
     """That of the likelihood where it has its own, else the view's."""

@@ -28,7 +28,9 @@ def _copied(value: Any, path: Path, lines: dict[Path, int | None], odd: list[tup
         raise SuiteError([Mistake(FILE, None, "", f"more than {MOST_VALUES:,} values: not a suite")])
     if isinstance(value, Mapping):
         for key in value:
-            if not isinstance(key, str):
+            if key is True:
+                odd.append((path, "holds a key that is true: PyYAML reads a bare on so; quote it, or give the file"))
+            elif not isinstance(key, str):
                 odd.append((path, f"holds a key that is no text but {type(key).__name__}"))
             elif UNPRINTABLE.search(key):
                 odd.append((path, "holds a key with an unprintable character"))

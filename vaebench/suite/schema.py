@@ -187,7 +187,10 @@ def well_shaped(content: Any, findings: Findings) -> dict[str, Any]:
     except ValidationError as error:
         for details in error.errors(include_url=False):
             path = _path(details["loc"])
-            what, suggestion = _in_our_words(details, path)
+            if details["type"] == "extra_forbidden" and findings.touches(path):  # said where the file was read
+                _leave_out(kept, path)
+                continue
+            what, suggestion = _entry_by_name(content, path) or _in_our_words(details, path)
             findings.add(path, what, suggestion)
             if details["type"] != WRONG_NAME:  # such a name still serves to recognise what it names
                 _leave_out(kept, path)
@@ -200,6 +203,17 @@ def _path(loc: tuple[int | str, ...]) -> Path:
         return loc[:-1]
     tagged = len(loc) > 2 and loc[0] in ("variants", "metrics") and loc[2] in (WORD, MAPPING)
     return loc[:2] + loc[3:] if tagged else loc
+
+
+def _entry_by_name(content: dict[str, Any], path: Path) -> tuple[str, None] | None:
+    """What to write for `- vae: {latent: 2}` among the variants, which is how metrics are written."""
+    if path[:1] != ("variants",) or len(path) != 3 or path[2] in VariantShape.model_fields:
+        return None
+    entry = content["variants"][path[1]]
+    changes = entry[path[2]]
+    if len(entry) > 1 or not isinstance(changes, dict | None):
+        return None
+    return f"a variant is a name or a mapping; write {{extends: {path[2]}, …}}", None
 
 
 def _in_our_words(details: ErrorDetails, path: Path) -> tuple[str, str | None]:

@@ -31,6 +31,8 @@ def checked_values(
 def note_unknown_parameter(
     name: str, path: Path, owner: str, parameters: Mapping[str, Parameter], findings: Findings
 ) -> None:
+    if findings.touches(path):  # said where the file was read
+        return
     if parameters:
         findings.unknown(path, f"{owner} has no such parameter", name, parameters)
     else:

@@ -26,6 +26,7 @@ from ruamel.yaml.events import (
 from vaebench.suite.mistakes import Findings, Mistake, Path, SuiteError
 
 MOST_BYTES = 1_000_000
+MERGE = "<<"
 MOST_LEVELS = 20
 MOST_VALUES = 50_000
 """Values in a file after its aliases are laid open."""
@@ -89,6 +90,9 @@ def parse_source(data: bytes, file: str) -> Source:
     findings = Findings(file, lines)
     for at, line, what in [*duplicates, *(((), line, what) for line, what in reader.flaws)]:
         findings.add(at, what, line=line)
+    for at in lines:
+        if at[-1:] == (MERGE,):
+            findings.add(at, f"merge keys ({MERGE}) are not read; write out what is meant, or use extends")
     return Source(file, content, lines, findings)
 
 
@@ -175,8 +179,6 @@ class _Reader:
         line = _line(event)
         node = self._node(event, events, level + 1)
         if isinstance(event, ScalarEvent):
-            if event.value == "<<" and event.style is None:
-                self.flaws.append((line, "merge keys (<<) are not read; write out what is meant, or use extends"))
             return printable(_joined(event.value))
         if node.items is None and node.entries is None:
             return str(node.value)
