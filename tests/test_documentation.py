@@ -8,6 +8,7 @@ import csv
 import functools
 import importlib.util
 import itertools
+import math
 import re
 import shlex
 import sys
@@ -20,6 +21,7 @@ import pytest
 import typer
 from ruamel.yaml import YAML
 
+import vaebench
 from vaebench import cli, cli_reference
 from vaebench.catalog.catalog import load_catalog
 from vaebench.suite.loading import load_suite, shipped
@@ -253,6 +255,15 @@ def test_the_blocks_of_the_theory_that_are_python_hold():
     assert ran
     for block in ran:
         exec(compile(block.text, block.place, "exec"), {})
+
+
+def test_the_model_of_the_readme_can_be_scored():
+    (block,) = [one for one in blocks() if one.page == ROOT / "README.md" and one.name == "my_vae.py"]
+    content: dict[str, Any] = {}
+    exec(compile(block.text.replace("784", "64"), block.place, "exec"), content)
+    found = vaebench.evaluate(content["make"](), "digits/binary", ["elbo", "kl"])
+    assert found["elbo"].value < -64 * math.log(2) * 0.8  # it knows nothing yet
+    assert found["kl"].value > 0
 
 
 SHORT = {
