@@ -267,7 +267,7 @@ def print_comparison(console: Console, compared: "Compared") -> None:
 
 
 def _comparison_line(difference: "Difference") -> list[str]:
-    from vaebench.reporting.text import ABSENT, half_width, probability, to_the_place_of
+    from vaebench.reporting.text import ABSENT, beside, half_width, probability, to_the_place_of
 
     half = half_width(difference.low, difference.high)
 
@@ -276,8 +276,16 @@ def _comparison_line(difference: "Difference") -> list[str]:
 
     interval = f"{shown(difference.low)} … {shown(difference.high)}" if half is not None else ABSENT
     p_value = ABSENT if difference.p_holm is None else probability(difference.p_holm).removeprefix("= ")
-    means = (shown(value) for value in (difference.first, difference.second, difference.difference))
-    return [difference.metric, *means, interval, p_value, difference.verdict, difference.note]
+    sides = (ABSENT if value is None else beside(half, value) for value in (difference.first, difference.second))
+    return [
+        difference.metric,
+        *sides,
+        shown(difference.difference),
+        interval,
+        p_value,
+        difference.verdict,
+        difference.note,
+    ]
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ from vaebench.reporting.figures import (
     intervals,
     latents,
     marks,
+    rate_distortion,
     strips,
     style,
 )
@@ -234,6 +235,43 @@ def test_an_interval_plot_shows_the_leaderboards_numbers_and_every_seed(five: tu
     heights = [line.get_ydata()[0] for line in frame.lines if line.get_linewidth() == 1.8]
     assert heights == sorted(heights)
     assert frame.get_ylim()[0] > frame.get_ylim()[1]  # the first row is on top
+
+
+def exploded(data: pd.DataFrame, variant: str, **columns: float) -> pd.DataFrame:
+    """The data of a figure with numbers of one variant that no other comes near."""
+    return data.assign(**{name: data[name].where(data["variant"] != variant, value) for name, value in columns.items()})
+
+
+def shown_text(picture: "matplotlib.figure.Figure") -> str:
+    return " ".join(text.get_text() for frame in picture.axes for text in frame.texts)
+
+
+def test_a_model_that_exploded_is_named_and_does_not_flatten_the_others(results: ResultsFolder) -> None:
+    suite = load_suite_mapping(
+        {
+            "suite": "exploded",
+            "datasets": ["digits/binary"],
+            "variants": ["vae", "beta-vae", "iwae", "vae-mc-kl"],
+            "metrics": ["elbo", "kl", "reconstruction"],
+        }
+    )
+    fabricate(suite, results)
+    runs = runs_table(suite, results)
+    (section,) = sections(suite, leaderboard_table(suite, runs))
+    values = values_by_seed(runs)
+    data = intervals.table(section, values, "elbo")
+    others = data[data["variant"] != "vae"]
+    far = exploded(data, "vae", mean=-2.7e16, low=-1e17, high=5e16, value=-1e17)
+    frame = intervals.draw(far, "x").axes[0]
+    low, high = frame.get_xlim()
+    assert high - low < 2 * (others[["value", "high"]].max().max() - others[["value", "low"]].min().min())
+    assert "← mean −2.700e+16" in shown_text(intervals.draw(far, "x"))
+    assert "mean" not in shown_text(intervals.draw(data, "x"))
+    plane = exploded(rate_distortion.table(section, values), "vae", rate=7.7e19)
+    picture = rate_distortion.draw(plane, "x")
+    assert picture.axes[0].get_xlim()[1] < 1000
+    assert "beyond: vae, KL 7.700e+19" in shown_text(picture)
+    assert "7.700e+19 nats" in rate_distortion.title(plane, "x")
 
 
 def test_bands_tell_the_groups_apart(five: tuple[Suite, pd.DataFrame]) -> None:

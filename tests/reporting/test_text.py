@@ -8,10 +8,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from vaebench.reporting.text import code, code_cell, escape_markdown, number, one_line, probability, setting, with_error
+from vaebench.reporting.text import (
+    beside,
+    code,
+    code_cell,
+    escape_markdown,
+    number,
+    one_line,
+    probability,
+    setting,
+    with_error,
+)
 
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 HOSTILE = st.text(alphabet=st.sampled_from(list("ab1 `*_[]()<>#+-=.!|~$&;:\\/\"'\n\tσ")), max_size=30)
+
+
+@pytest.mark.parametrize(
+    ("half", "value", "text"),
+    [
+        (0.5, -97.243, "-97.24"),
+        (12.0, -97.243, "-97"),
+        (7.4e16, -97.243, "-97.24"),
+        (1150.0, -80.13, "-80.13"),
+        (None, 0.25, "0.2500"),
+        (0.0087, 1.112e-06, "0.0000"),
+        (165.0, 137.7, "140"),
+        (9.4e7, 90270.0, "90,270"),
+    ],
+)
+def test_a_side_of_a_difference_keeps_its_own_digits_where_the_difference_has_none(half, value, text):
+    assert beside(half, value) == text
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from vaebench.reporting import dictionary
 from vaebench.reporting.questions import UNITLESS
 from vaebench.reporting.runs import read_runs, values_by_seed
 from vaebench.reporting.tables import each_row
-from vaebench.reporting.text import ABSENT, absent, counted, half_width, probability, to_the_place_of
+from vaebench.reporting.text import ABSENT, absent, beside, counted, half_width, probability, to_the_place_of
 from vaebench.store.files import StoreError
 from vaebench.store.folders import SuiteFolder
 from vaebench.suite.suite import split_side
@@ -166,11 +166,12 @@ def _cells(row: Any) -> dict[str, str]:
     half = half_width(row.low, row.high)
 
     def shown(value: float) -> str:
-        return ABSENT if absent(value) else to_the_place_of(half, value)
+        return ABSENT if absent(value) else beside(half, value)
 
     p_value = row.p_value if absent(row.p_holm) else row.p_holm
     numbers = (
-        *map(shown, (row.theory_mean, row.practice_mean, row.difference)),
+        *map(shown, (row.theory_mean, row.practice_mean)),
+        ABSENT if absent(row.difference) else to_the_place_of(half, row.difference),
         ABSENT if half is None else _interval(row),
         ABSENT if absent(p_value) else probability(p_value).removeprefix("= "),
         str(row.seeds),

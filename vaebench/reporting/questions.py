@@ -28,7 +28,7 @@ from vaebench.reporting.contrasts import PairedTest, contrast_tests, differing_p
 from vaebench.reporting.incidents import failures
 from vaebench.reporting.runs import NOT_APPLICABLE, RowKey, at_cap
 from vaebench.reporting.tables import each_row
-from vaebench.reporting.text import ABSENT, absent, half_width, number, probability, setting, to_the_place_of
+from vaebench.reporting.text import ABSENT, absent, beside, half_width, number, probability, setting, to_the_place_of
 from vaebench.suite.comparability import SEEDS_FOR_VERDICT
 from vaebench.suite.suite import Contrast, Suite
 
@@ -188,8 +188,8 @@ def _answer(test: PairedTest, row: Any, facts: _Facts) -> Answer:
         amount=_to_place(half, sign * row.difference),
         low=low,
         high=high,
-        theory=_to_place(half, row.theory_mean),
-        practice=_to_place(half, row.practice_mean),
+        theory=_side(half, row.theory_mean),
+        practice=_side(half, row.practice_mean),
         p_value="" if absent(p_value) else probability(p_value),
         adjusted=adjusted and row.p_holm != row.p_value,
         alone=probability(row.p_value) if not directed and adjusted and row.p_value < statistics.LEVEL else "",
@@ -297,9 +297,8 @@ def _exploratory_row(row: Any) -> Row:
     interval = ABSENT if half is None else f"{_to_place(half, row.low)} … {_to_place(half, row.high)}"
     says_p = row.seeds >= SEEDS_FOR_VERDICT and not absent(row.p_value)
     p_value = Cell(probability(row.p_value).removeprefix("= "), row.p_value) if says_p else Cell(ABSENT)
-    difference, theory, practice = (
-        Cell(_to_place(half, value), value) for value in (row.difference, row.theory_mean, row.practice_mean)
-    )
+    difference = Cell(_to_place(half, row.difference), row.difference)
+    theory, practice = (Cell(_side(half, value), value) for value in (row.theory_mean, row.practice_mean))
     source, metric = named(f"{row.dataset}/{row.view}"), named(row.metric)
     ends = Cell(interval, None if half is None else row.low)
     return Row((source, metric, badge(row.verdict), difference, ends, p_value, theory, practice))
@@ -307,6 +306,10 @@ def _exploratory_row(row: Any) -> Row:
 
 def _to_place(half: float | None, value: float) -> str:
     return "" if math.isnan(value) else to_the_place_of(half, value)
+
+
+def _side(half: float | None, value: float) -> str:
+    return "" if math.isnan(value) else beside(half, value)
 
 
 def _unit(metric: str) -> str:

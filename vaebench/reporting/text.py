@@ -12,6 +12,8 @@ LARGE, SMALL = 1e7, 1e-4
 """From here up, and below here, a number is written with an exponent."""
 NEGLIGIBLE = 1e-9
 """A half-width below this share of its mean is rounding of a number that does not vary."""
+COARSE = 10.0
+"""From this half-width on, whole numbers lose digits."""
 LEAST_P = 1e-4
 """Smaller ones are only said to be smaller."""
 LONGEST_NOTE = 500
@@ -49,6 +51,14 @@ def to_the_place_of(half: float | None, value: float) -> str:
     if half is None or half <= NEGLIGIBLE * abs(value) or abs(value) >= LARGE or half < SMALL:
         return number(value)
     return _fixed(value, 1 - _exponent(half, 2))
+
+
+def beside(half: float | None, value: float) -> str:
+    """One side of a difference, to the place of that; by its own digits where tens or more would leave less than two of
+    them: a model that exploded makes no 0 of the other."""
+    if half is not None and half >= COARSE and abs(value) < 10.0 ** _exponent(half, 2):
+        return number(value)
+    return to_the_place_of(half, value)
 
 
 def half_width(low: float | None, high: float | None) -> float | None:

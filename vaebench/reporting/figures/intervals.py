@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from vaebench.catalog.catalog import load_catalog
-from vaebench.reporting.figures import style
+from vaebench.reporting.figures import beyond, style
 from vaebench.reporting.figures.figure import Figure, slug
 from vaebench.reporting.figures.scene import Scene
 from vaebench.reporting.runs import RowKey
 from vaebench.reporting.sections import ARROWS, Section
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Picture
 
 LETTERS = 26
@@ -89,15 +90,13 @@ def draw(data: pd.DataFrame, heading: str) -> "Picture":
     frame.grid(axis="x")
     frame.spines["left"].set_visible(False)
     frame.tick_params(axis="y", length=0)
+    far = set(data["variant"][~beyond.near(data["mean"].to_numpy(dtype=float))])
     for (_, rows), lines, top, tall in zip(variants, names, tops, heights, strict=False):
         first, middle = rows.iloc[0], top + tall / 2
-        colour, marker = style.STANCES[first["stance"]]
-        ranked = not pd.isna(first["rank"])
-        frame.plot(rows["value"], np.full(len(rows), middle), "|", color=colour, alpha=0.55, markersize=7)
-        if not pd.isna(first["low"]):
-            frame.plot([first["low"], first["high"]], [middle, middle], color=colour, linewidth=1.8)
-        filled = colour if ranked else style.PAPER
-        frame.plot(first["mean"], middle, marker, markerfacecolor=filled, markeredgecolor=colour, markersize=5.5)
+        if first["variant"] in far:
+            _say_beyond(frame, middle, first["mean"], below=first["mean"] < data["mean"].median())
+        else:
+            _draw_row(frame, rows, middle)
         frame.text(
             -0.02,
             middle,
@@ -135,6 +134,32 @@ def draw(data: pd.DataFrame, heading: str) -> "Picture":
     frame.locator_params(axis="x", nbins=6)
     stances(picture, [stance for stance in style.STANCES if stance in set(data["stance"])])
     return picture
+
+
+def _draw_row(frame: "Axes", rows: pd.DataFrame, middle: float) -> None:
+    """Seeds, interval and mean of a variant."""
+    first = rows.iloc[0]
+    colour, marker = style.STANCES[first["stance"]]
+    frame.plot(rows["value"], np.full(len(rows), middle), "|", color=colour, alpha=0.55, markersize=7)
+    if not pd.isna(first["low"]):
+        frame.plot([first["low"], first["high"]], [middle, middle], color=colour, linewidth=1.8)
+    filled = style.PAPER if pd.isna(first["rank"]) else colour
+    frame.plot(first["mean"], middle, marker, markerfacecolor=filled, markeredgecolor=colour, markersize=5.5)
+
+
+def _say_beyond(frame: "Axes", middle: float, mean: float, below: bool) -> None:
+    """A mean that cannot stand on one scale with the others, in words at the edge beyond which it lies."""
+    words = f"← mean {beyond.typographic(mean)}" if below else f"mean {beyond.typographic(mean)} →"
+    frame.text(
+        0.01 if below else 0.99,
+        middle,
+        words,
+        transform=frame.get_yaxis_transform(),
+        ha="left" if below else "right",
+        va="center",
+        size=style.SMALL,
+        color=style.SOFT,
+    )
 
 
 def stances(picture: "Picture", shown: list[str]) -> None:

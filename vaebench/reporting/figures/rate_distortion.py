@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from vaebench.reporting.figures import marks, style
+from vaebench.reporting.figures import beyond, marks, style
 from vaebench.reporting.figures.figure import Figure, slug
 from vaebench.reporting.figures.intervals import stances
 from vaebench.reporting.figures.scene import Scene
 from vaebench.reporting.runs import RowKey
 from vaebench.reporting.sections import Section
 from vaebench.reporting.tables import each_row
+from vaebench.reporting.text import LARGE, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -45,13 +46,20 @@ def title(data: pd.DataFrame, where: str) -> str:
     means = data.groupby("variant", sort=False)[["rate", "distortion"]].mean()
     best = means.sum(axis=1).idxmin()
     low, high = means["rate"].min(), means["rate"].max()
-    return f"Rate and distortion on {where}: {best} has the best mean bound; KL from {low:.1f} to {high:.1f} nats"
+    return f"Rate and distortion on {where}: {best} has the best mean bound; KL from {_nats(low)} to {_nats(high)} nats"
+
+
+def _nats(value: float) -> str:
+    return f"{value:.1f}" if abs(value) < LARGE else number(value)
 
 
 @style.settled
 def draw(data: pd.DataFrame, heading: str) -> "Picture":
     """Nearer to the lower left corner is a better bound; along a grey line the ELBO is the same."""
     means = data.groupby(["variant", "stance"], sort=False)[["rate", "distortion"]].mean().reset_index()
+    shown = beyond.near(means["rate"].to_numpy()) & beyond.near(means["distortion"].to_numpy())
+    far, means = means[~shown], means[shown]
+    data = data[data["variant"].isin(means["variant"])]
     key = marks.key_height(list(means["variant"]))
     picture, _ = style.canvas(heading, 3.3 + 0.82 + key)
     frame = style.axes(picture, 0.62, 0.72 + key, style.WIDTH - 0.62 - 0.5, 3.3)
@@ -70,8 +78,9 @@ def draw(data: pd.DataFrame, heading: str) -> "Picture":
         )
     frame.set_xlabel("rate: KL(q(z|x) ‖ p(z)), nats")
     frame.set_ylabel("distortion: −E ln p(x|z), nats")
-    shown = [marks.Mark(row.variant, row.stance, row.rate, row.distortion) for row in each_row(means)]
-    marks.name_all(picture, frame, shown, 0.24)
+    named = [marks.Mark(row.variant, row.stance, row.rate, row.distortion) for row in each_row(means)]
+    marks.name_all(picture, frame, named, 0.24)
+    beyond.name_those(frame, dict(zip(far["variant"], far["rate"], strict=True)), "KL")
     stances(picture, [stance for stance in style.STANCES if stance in set(data["stance"])])
     return picture
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from vaebench.catalog.catalog import load_catalog
-from vaebench.reporting.figures import marks, style
+from vaebench.reporting.figures import beyond, marks, style
 from vaebench.reporting.figures.figure import Figure, slug
 from vaebench.reporting.figures.intervals import stances
 from vaebench.reporting.figures.scene import Scene
@@ -45,6 +45,8 @@ def title(data: pd.DataFrame, where: str) -> str:
 @style.settled
 def draw(data: pd.DataFrame, heading: str, metric: str) -> "Picture":
     """Filled marks: decoder means; hollow ones: draws; the line at 1 is the data."""
+    shown = beyond.near(data[metric].to_numpy(dtype=float))
+    far, data = data[~shown], data[shown]
     key = marks.key_height(list(data["variant"]))
     picture, _ = style.canvas(heading, 3.0 + 0.72 + key)
     frame = style.axes(picture, 0.62, 0.72 + key, style.WIDTH - 0.62 - 0.3, 3.0)
@@ -66,6 +68,7 @@ def draw(data: pd.DataFrame, heading: str, metric: str) -> "Picture":
     frame.set_xlabel(f"{metric}, {column.unit}{ARROWS[column.better]}")
     frame.set_ylabel("sharpness / sharpness of the data")
     marks.name_all(picture, frame, named, 0.24)
+    beyond.name_those(frame, dict(zip(far["variant"], far[metric], strict=True)), metric)
     stances(picture, [stance for stance in style.STANCES if stance in set(data["stance"])])
     return picture
 
