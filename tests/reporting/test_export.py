@@ -151,7 +151,7 @@ def test_the_command_writes_the_file_and_names_it(folder, tmp_path, call):
         (["{folder}", "--to", "table.xlsx"], "table.xlsx: no format '.xlsx'; valid: .parquet, .tex, .csv, .json, .md"),
         (["{folder}", "--to", "table"], "table: no format 'without an ending'"),
         (["{folder}", "--to", "table.md", "--table", "run"], "no table 'run'; did you mean 'runs'?"),
-        (["nowhere", "--to", "table.md"], "nowhere: no folder of a suite (leaderboard.csv is missing); give DIR/SUITE"),
+        (["nowhere", "--to", "table.md"], "nowhere: there is no such folder; give DIR/SUITE"),
         (
             ["{folder}", "--to", "{folder}/leaderboard.csv"],
             "is a file of the suite itself; export the table to another one",

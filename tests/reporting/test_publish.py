@@ -210,4 +210,4 @@ def test_the_command_takes_a_name_or_a_folder(tmp_path, monkeypatch, call):
     assert call("publish", "runs/tiny", "--to", "elsewhere").code == 0
     assert files(tmp_path / "elsewhere" / "tiny") == PUBLISHED
     said = call("publish", "nobody")
-    assert (said.code, "runs/nobody: no folder of a suite" in said.err) == (2, True)
+    assert (said.code, "runs/nobody: there is no such folder" in said.err) == (2, True)
