@@ -14,7 +14,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker for each core: torch's threads would fight over them
 
 COMPILED = "TORCHINDUCTOR_CACHE_DIR"
-LONG = ("tests/test_survival.py", "tests/test_faults.py", "tests/training/", "tests/test_shipped_suites.py")
+LONG = (
+    "tests/test_survival.py",
+    "tests/test_faults.py",
+    "tests/training/",
+    "tests/test_shipped_suites.py",
+    "tests/test_rendered_again.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
