@@ -423,6 +423,29 @@ def test_the_shortcut_on_grey_pixels_is_scored_as_the_continuous_bernoulli():
     assert torch.allclose(trained_by, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["continuous-bernoulli", "bernoulli-unnormalised"])
+def test_a_floor_under_the_probability_bounds_the_density_and_leaves_it_one(name):
+    """With the floor c it is at most ln (ln((1 − c)/c) (1 − c)/(1 − 2c)) a pixel: 2.22 nats for 1e-4, however large a logit."""
+    torch.manual_seed(0)
+    choices = composition(likelihood={"name": name, "probability_floor": 1e-4}, latent=3)
+    model = Composition(choices, Shape(16, 4, levels=17)).double().eval()
+    free = model_with(name).double().eval()
+    free.load_state_dict(model.state_dict())
+    z = 3 * torch.randn(5, 3, dtype=DOUBLE)
+    assert torch.equal(model.likelihood(z).base_dist.logits, free.likelihood(z).base_dist.logits)
+    far = 1e4 * z
+    kept, unkept = model.likelihood(far).base_dist.logits, free.likelihood(far).base_dist.logits
+    largest = math.log(0.9999 / 0.0001)
+    assert float(unkept.abs().max()) > 100 > largest == pytest.approx(float(kept.abs().max()), abs=1e-9)
+    assert torch.allclose(kept, unkept.clamp(-largest, largest), atol=1e-9)
+    x = torch.linspace(0, 1, 20001, dtype=DOUBLE).view(-1, 1, 1).expand(-1, 5, 16)
+    density = model.likelihood(far).base_dist.log_prob(x)
+    assert float(density.max()) == pytest.approx(math.log(largest * 0.9999 / 0.9998), abs=1e-9)
+    assert torch.allclose(
+        torch.trapezoid(density.exp(), dx=1 / 20000, dim=0), torch.ones(5, 16, dtype=DOUBLE), atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("view", ["grey", "dequantised"])
 def test_bits_of_a_low_rank_decoder_do_not_depend_on_how_many_images_are_scored_at_once(view):
     source = Source(load_dataset("digits"), view, dtype=DOUBLE)

@@ -4,6 +4,8 @@ torch's ContinuousBernoulli clamps λ = sigmoid(l) to what its precision can tel
 thousands of nats at |l| = 10⁴, so everything here is a function of l.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -55,14 +57,22 @@ class UnnormalisedBernoulli(ContinuousBernoulli):
 
 
 class ContinuousBernoulliLikelihood(nn.Module):
-    """Π_d CB(x_d; l_d(z))"""
+    """Π_d CB(x_d; l_d(z)); with a floor c under λ and 1 − λ, |l_d| ≤ ln((1 − c)/c)"""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Decoder, probability_floor: float | None = None) -> None:
         super().__init__()
         self.logits = decoder.pixel_head(1)
+        self.largest = (
+            math.inf if probability_floor is None else math.log1p(-probability_floor) - math.log(probability_floor)
+        )
 
     def forward(self, features: Tensor) -> IndependentPixels:
-        return IndependentPixels(ContinuousBernoulli(self.logits(features).squeeze(-2)))
+        return IndependentPixels(ContinuousBernoulli(self.kept(features)))
+
+    def kept(self, features: Tensor) -> Tensor:
+        """l, cut off where a floor cuts it off; (…, pixel)"""
+        logits: Tensor = self.logits(features).squeeze(-2)
+        return logits if math.isinf(self.largest) else logits.clamp(-self.largest, self.largest)
 
 
 class UnnormalisedBernoulliLikelihood(ContinuousBernoulliLikelihood):
@@ -72,7 +82,7 @@ class UnnormalisedBernoulliLikelihood(ContinuousBernoulliLikelihood):
     def forward(self, features: Tensor) -> IndependentPixels:
         if not self.training:
             return super().forward(features)
-        return IndependentPixels(UnnormalisedBernoulli(self.logits(features).squeeze(-2)))
+        return IndependentPixels(UnnormalisedBernoulli(self.kept(features)))
 
 
 def log_partition(logits: Tensor) -> Tensor:
