@@ -425,7 +425,7 @@ def test_the_shortcut_on_grey_pixels_is_scored_as_the_continuous_bernoulli():
 
 @pytest.mark.parametrize("name", ["continuous-bernoulli", "bernoulli-unnormalised"])
 def test_a_floor_under_the_probability_bounds_the_density_and_leaves_it_one(name):
-    """With the floor c it is at most ln (ln((1 − c)/c) (1 − c)/(1 − 2c)) a pixel, 2.22 nats for 1e-4, whatever the logit."""
+    """With the floor c it is at most ln (ln((1 − c)/c) (1 − c)/(1 − 2c)): 2.22 nats for 1e-4."""
     torch.manual_seed(0)
     choices = composition(likelihood={"name": name, "probability_floor": 1e-4}, latent=3)
     model = Composition(choices, Shape(16, 4, levels=17)).double().eval()
