@@ -438,6 +438,8 @@ def test_a_floor_under_the_probability_bounds_the_density_and_leaves_it_one(name
     largest = math.log(0.9999 / 0.0001)
     assert float(unkept.abs().max()) > 100 > largest == pytest.approx(float(kept.abs().max()), abs=1e-9)
     assert torch.allclose(kept, unkept.clamp(-largest, largest), atol=1e-9)
+    assert torch.equal(model.train().likelihood(far).base_dist.logits, kept)
+    model.eval()
     x = torch.linspace(0, 1, 20001, dtype=DOUBLE).view(-1, 1, 1).expand(-1, 5, 16)
     density = model.likelihood(far).base_dist.log_prob(x)
     assert float(density.max()) == pytest.approx(math.log(largest * 0.9999 / 0.9998), abs=1e-9)

@@ -114,6 +114,15 @@ def test_no_mistake_hides_another_of_its_entry() -> None:
     ]
 
 
+def test_a_view_of_the_wrong_shape_is_no_view_left_out_and_not_the_first_one() -> None:
+    text = written(
+        variants="[{extends: vae, on: [digits/grey]}]",
+        expected="[{kind: exact, on: 3, of: 'vae:elbo', value: 1, band: 1, source: x}]",
+        figures="[{figure: a, says: b, ours: ['vae:samples'], on: 3}]",
+    )
+    assert [mistake.path for mistake in mistakes_in(text)] == ["expected[0].on", "figures[0].on"]
+
+
 def test_a_wrong_data_set_makes_no_variant_and_no_metric_wrong() -> None:
     text = written(datasets="[digits/binary, digits/gray]", variants="[vae-gaussian]", rank_by="{grey: bits_per_dim}")
     assert [mistake.path for mistake in mistakes_in(text)] == ["datasets[1]"]

@@ -103,6 +103,8 @@ def _check_form(entry: dict[str, Any], path: Path, findings: Findings) -> None:
 def _source(entry: dict[str, Any], path: Path, ground: Ground, findings: Findings) -> str | None:
     """The data set view that it speaks of; without `on` the suite's only one."""
     on: str | None = entry.get("on")
+    if findings.touches((*path, "on")):
+        return None
     if on is None and len(ground.datasets) == 1:
         return ground.datasets[0]
     if on is None:

@@ -70,7 +70,7 @@ def _answers(content: dict[str, Any]) -> list[str]:
 
 def _view(entry: dict[str, Any], path: Path, ground: Ground, findings: Findings) -> str | None:
     """The data set view of the pictures; without `on` the suite's first."""
-    if not ground.datasets:
+    if not ground.datasets or findings.touches((*path, "on")):
         return None
     on: str = entry.get("on", ground.datasets[0])
     if on not in ground.datasets and ground.datasets_are_sound:
