@@ -32,6 +32,7 @@ from vaebench.reporting.figures import (
     latents,
     marks,
     rate_distortion,
+    sharpness,
     strips,
     style,
 )
@@ -272,6 +273,12 @@ def test_a_model_that_exploded_is_named_and_does_not_flatten_the_others(results:
     assert picture.axes[0].get_xlim()[1] < 1000
     assert "beyond: vae, KL 7.700e+19" in shown_text(picture)
     assert "7.700e+19 nats" in rate_distortion.title(plane, "x")
+    names = list(dict.fromkeys(data["variant"]))
+    ratios = {sharpness.MEAN: 0.3, sharpness.DRAW: 1.5}
+    over = pd.DataFrame({"variant": names, "stance": "theory", "elbo": [-9.0, -8.0, -7.0, -1e17], **ratios})
+    picture = sharpness.draw(over, "x", metric="elbo")
+    assert picture.axes[0].get_xlim()[0] > -100
+    assert f"beyond: {names[3]}, elbo −1.000e+17" in shown_text(picture)
 
 
 def test_bands_tell_the_groups_apart(five: tuple[Suite, pd.DataFrame]) -> None:
