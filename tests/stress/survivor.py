@@ -20,7 +20,7 @@ SUITE = """
 suite: survivor
 datasets: [digits/binary, digits/grey]
 seeds: 2
-recipe: {extends: quick, epochs: 24, select: best-validation}
+recipe: {extends: quick, epochs: 12, select: best-validation}
 defaults: {network: {hidden: [32]}, latent: 2}
 variants:
   - vae

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
+import pandas as pd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -216,12 +217,16 @@ def with_palette(content: bytes, levels: int = LEVELS) -> bytes:
 
     pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGBA"))
     step = 255 / (levels - 1)
-    rounded = np.round(np.round(pixels / step) * step).astype(np.uint8)
+    nearest = np.round(np.round(np.arange(256) / step) * step).astype(np.uint8)
+    rounded = nearest[pixels]
     rounded[rounded[..., 3] == 0] = 0
-    colours, places = np.unique(rounded.reshape(-1, 4), axis=0, return_inverse=True)
-    if len(colours) > 256:
+    # A number for each pixel that is greater where its channels are, found by hash and not by sorting millions of them.
+    places, numbers = pd.factorize(rounded.view(">u4").ravel().astype(np.uint32))
+    if len(numbers) > 256:
         return content
-    indexed = Image.fromarray(places.reshape(pixels.shape[:2]).astype(np.uint8))
+    order = np.argsort(numbers)
+    colours = numbers[order].astype(">u4").view(np.uint8).reshape(-1, 4)
+    indexed = Image.fromarray(np.argsort(order).astype(np.uint8)[places].reshape(pixels.shape[:2]))
     indexed.putpalette(colours[:, :3].tobytes())
     buffer = io.BytesIO()
     indexed.save(buffer, "png", optimize=True, transparency=colours[:, 3].tobytes())
