@@ -67,12 +67,15 @@ def test_the_number_of_another_variant_is_compared_seed_by_seed():
     ("first", "second", "verdict", "agreeing"),
     [
         ([1, 2, 3], [2, 3, 4], "order holds", 3),
-        ([1, 2, 9], [2, 3, 8], "order holds", 2),
-        ([3, 3, 3], [2, 2, 4], "order does not hold", 1),
+        ([1, 2, 9], [2, 3.5, 10.2], "order holds", 3),
+        ([1, 2, 9], [2, 3, 8], "order undecided", 2),
+        ([3, 3, 3], [2, 2, 4], "order undecided", 1),
+        ([3, 3, 3], [2, 2, 2.5], "order does not hold", 0),
+        ([1, 2], [2, 3], "order undecided", 2),
         ([1, 1, 1], [1, 1, 1], "order does not hold", 0),
     ],
 )
-def test_an_order_holds_where_the_means_rise_strictly(first, second, verdict, agreeing):
+def test_an_order_is_judged_by_the_interval_of_each_step(first, second, verdict, agreeing):
     found = judge(order("vae:elbo", "iwae:elbo"), None, values(vae_elbo=first, iwae_elbo=second))
     assert (found.verdict, found.agreeing) == (verdict, agreeing)
 

@@ -14,7 +14,7 @@ from vaebench.reporting.text import ABSENT, counted, number, to_the_place_of, wi
 from vaebench.suite.suite import Expectation, Suite, split_side
 
 WITHIN, OUTSIDE = "within the band", "outside the band"
-HOLDS, BROKEN = "order holds", "order does not hold"
+HOLDS, BROKEN, UNDECIDED = "order holds", "order does not hold", "order undecided"
 NOT_MEASURED, NOT_JUDGED = "not measured", "not judged"
 
 Values = Mapping[RowKey, Mapping[str, Mapping[int, float]]]
@@ -69,7 +69,7 @@ def judged(suite: Suite, runs: pd.DataFrame) -> list[Judged]:
 
 
 def judge(expectation: Expectation, profile: str | None, values: Values) -> Judged:
-    """A number is within its band where |mean − value| ≤ band; an order holds where the means over seeds rise."""
+    """A number is within its band where |mean − value| ≤ band; of an order each step's 95 % interval must lie above 0."""
     sides = [_of(side, expectation.on, values) for side in expectation.sides]
     seeds = sorted(set.intersection(*map(set, sides)))
     if not seeds:
@@ -79,8 +79,8 @@ def judge(expectation: Expectation, profile: str | None, values: Values) -> Judg
     is_foreign = expectation.profile is not None and expectation.profile != profile
     if expectation.order:
         agreeing = sum(_rises(row) for row in zip(*columns, strict=True))
-        verdict = HOLDS if _rises([estimate.mean for estimate in measured]) else BROKEN
-        return Judged(expectation, NOT_JUDGED if is_foreign else verdict, measured, agreeing=agreeing)
+        verdict = NOT_JUDGED if is_foreign else _order(columns)
+        return Judged(expectation, verdict, measured, agreeing=agreeing)
     value, band = expectation.value, expectation.band or 0.0
     wanted = columns[1] if isinstance(value, str) else [float(value or 0.0)] * len(seeds)
     difference = statistics.estimate([own - other for own, other in zip(columns[0], wanted, strict=True)])
@@ -114,8 +114,9 @@ def summary(found: Sequence[Judged]) -> str:
     agree, fail = sum(one.verdict in (WITHIN, HOLDS) for one in found), sum(one.failed for one in found)
     parts = [f"{agree} {'agrees' if agree == 1 else 'agree'}"]
     parts += [f"{fail} {'does' if fail == 1 else 'do'} not"] if fail else []
-    others = {verdict: sum(one.verdict == verdict for one in found) for verdict in (NOT_JUDGED, NOT_MEASURED)}
-    parts += [f"{count} {verdict}" for verdict, count in others.items() if count]
+    others = {UNDECIDED: "undecided", NOT_JUDGED: NOT_JUDGED, NOT_MEASURED: NOT_MEASURED}
+    counts = {word: sum(one.verdict == verdict for one in found) for verdict, word in others.items()}
+    parts += [f"{count} {word}" for word, count in counts.items() if count]
     return f"{counted(len(found), 'expectation')}: {', '.join(parts)}"
 
 
@@ -124,6 +125,15 @@ def _of(side: str, on: str, values: Values) -> Mapping[int, float]:
     dataset, _, view = on.partition("/")
     variant, metric = split_side(side)
     return values.get((dataset, view, variant), {}).get(metric or "", {})
+
+
+def _order(columns: Sequence[Sequence[float]]) -> str:
+    """What paired seeds say of a sequence that is expected to rise; nothing below three seeds, which have no interval."""
+    pairs = itertools.pairwise(columns)
+    steps = [statistics.estimate([b - a for a, b in zip(*pair, strict=True)]) for pair in pairs]
+    if all(step.low is not None and step.low > 0 for step in steps):
+        return HOLDS
+    return BROKEN if any(step.high is not None and step.high <= 0 for step in steps) else UNDECIDED
 
 
 def _rises(values: Sequence[float]) -> bool:
