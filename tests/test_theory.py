@@ -87,6 +87,58 @@ def test_the_best_diagonal_posterior_lacks_half_the_log_ratio_of_determinants(ge
         assert lacking(best * (1 + 0.2 * torch.rand(4, generator=generator, dtype=torch.float64))) > expected
 
 
+def test_a_diagonal_posterior_is_never_wider_than_the_posterior(generator):
+    """1/Λ_uu ≤ (Λ⁻¹)_uu"""
+    root = torch.randn(50, 4, 4, generator=generator, dtype=torch.float64)
+    precision = root @ root.mT + 0.1 * torch.eye(4, dtype=torch.float64)
+    assert (1 / precision.diagonal(dim1=-2, dim2=-1) <= precision.inverse().diagonal(dim1=-2, dim2=-1) + 1e-12).all()
+
+
+@pytest.mark.parametrize("variance", [0.01, 0.5, 1.0, 3.0])
+def test_a_variance_drawn_as_a_deviation_is_charged_too_little(variance):
+    """KL of N(μ, s²) less KL of N(μ, s) = ½ (s² − s − ln s) ≥ 0, where s = σ² was drawn as the deviation"""
+    mean, drawn = torch.tensor([0.7], dtype=torch.float64), torch.tensor([variance], dtype=torch.float64)
+    prior = DiagonalNormal(torch.zeros_like(mean), torch.ones_like(mean))
+    true, charged = (kl_divergence(DiagonalNormal(mean, scale), prior) for scale in (drawn, drawn.sqrt()))
+    expected = 0.5 * (variance**2 - variance - math.log(variance))
+    assert float(true - charged) == pytest.approx(expected)
+    assert expected > 0 or variance == 1.0
+
+
+def test_a_model_that_draws_noise_ninety_nine_times_of_a_hundred_lacks_ln_100_at_most():
+    """ln p − ln(0.01 p + 0.99 n) ≤ ln 100, and is nearly that where noise gives the image nothing"""
+    image = torch.full((1, 784), 1.0, dtype=torch.float64)
+    good = IndependentBernoulli(torch.full((1, 784), 2.0, dtype=torch.float64)).log_prob(image)
+    noise = IndependentBernoulli(torch.zeros(1, 784, dtype=torch.float64)).log_prob(image)
+    mixed = torch.logaddexp(good + math.log(0.01), noise + math.log(0.99))
+    assert float(good - mixed) == pytest.approx(math.log(100))
+
+
+@pytest.mark.parametrize("beta", [0.5, 3.0])
+def test_beta_with_a_sigma_for_each_pixel_is_a_plain_bound_and_a_term_in_the_widths_alone(beta, generator):
+    """O_β(σ) = β [ELBO(τ) + ½ (1 − 1/β) Σ_d ln τ_d²] + const, τ_d = σ_d √β"""
+    left = []
+    for _ in range(3):
+        x, mean = torch.randn(2, 1, 5, generator=generator, dtype=torch.float64)
+        sigma = 0.1 + torch.rand(1, 5, generator=generator, dtype=torch.float64)
+        kl, tau = float(torch.rand((), generator=generator)), sigma * beta**0.5
+        weighed = float(DiagonalNormal(mean, sigma).log_prob(x)) - beta * kl
+        plain = float(DiagonalNormal(mean, tau).log_prob(x)) - kl
+        left.append(weighed - beta * (plain + 0.5 * (1 - 1 / beta) * float(tau.square().log().sum())))
+    assert left == pytest.approx([left[0]] * 3)
+
+
+def test_a_dequantised_black_pixel_has_at_most_ln_512_less_one_nats_on_average():
+    """Of the continuous Bernoulli, at logit −512; between 1e-4 and 1 − 1e-4 its density is never above e^2.22"""
+    logits = -torch.logspace(0, 4, 4001, dtype=torch.float64)[:, None]
+    x = (torch.arange(1000, dtype=torch.float64)[:, None, None] + 0.5) / 1000 / 256
+    means = IndependentPixels(ContinuousBernoulli(logits)).log_prob(x).mean(0)
+    assert float(means.max()) == pytest.approx(math.log(512) - 1, abs=1e-4)
+    assert float(logits[means.argmax()]) == pytest.approx(-512, rel=0.01)
+    kept = IndependentPixels(ContinuousBernoulli(torch.full((1, 1), -math.log(9999), dtype=torch.float64)))
+    assert float(kept.log_prob(torch.zeros(1, 1, dtype=torch.float64))) == pytest.approx(2.22, abs=0.005)
+
+
 def test_a_draw_of_the_kl_scatters_by_its_closed_form_and_not_at_all_where_q_is_the_posterior(generator):
     """Var[ln q − ln p] = μ²σ² + ½(σ² − 1)²"""
     mean, sigma = torch.tensor([0.7], dtype=torch.float64), torch.tensor([0.4], dtype=torch.float64)

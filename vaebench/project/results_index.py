@@ -6,6 +6,7 @@ results/summaries.yaml holds the words. A place in braces is filled in:
 
     {mnist/grey vae-mse:frechet.mean}   a mean of the leaderboard
     {What does β = 4 cost?}             the size of the difference that decides a question
+    {What does β = 4 cost? @elbo}       the size of its difference in another metric
     {seen by: What does β = 4 cost?}    the difference that its seeds would have shown with 80 % power
 """
 
@@ -52,7 +53,8 @@ class Numbers:
     def number(self, place: str) -> str:
         if named := NUMBER.fullmatch(place):
             return self._mean(place, *named.group("source", "variant", "metric"))
-        row = self._deciding(place.removeprefix(SEEN_BY), place)
+        question, _, metric = place.removeprefix(SEEN_BY).partition(" @")
+        row = self._difference(question, metric, place)
         if place.startswith(SEEN_BY):
             return number(row.detectable, 2)
         return to_the_place_of(half_width(row.low, row.high), abs(row.difference))
@@ -65,11 +67,13 @@ class Numbers:
         row = rows[0]
         return to_the_place_of(half_width(row[f"{metric}_low"], row[f"{metric}_high"]), row[metric])
 
-    def _deciding(self, question: str, place: str) -> Any:
-        asked = self.contrasts[(self.contrasts["question"] == question) & self.contrasts["primary"]]
+    def _difference(self, question: str, metric: str, place: str) -> Any:
+        """Of that metric, or else of the one that decides the question."""
+        named = self.contrasts["metric"] == metric if metric else self.contrasts["primary"]
+        asked = self.contrasts[(self.contrasts["question"] == question) & named]
         rows = [row for row in each_row(asked) if not pd.isna(row.difference)]
         if len(rows) != 1:
-            raise ValueError(f"{{{place}}}: {len(rows)} differences decide it, not one")
+            raise ValueError(f"{{{place}}}: {len(rows)} differences are named so, not one")
         return rows[0]
 
 
