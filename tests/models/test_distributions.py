@@ -76,6 +76,7 @@ def test_draws_from_noise_follow_the_law():
     assert torch.allclose(full.mean(0), loc, atol=0.01)
     assert torch.allclose(full.T.cov(), factor @ factor.T, atol=0.02)
     diagonal = DiagonalNormal(loc, torch.tensor([2.0, 0.1]).double()).from_noise(noise)
+    assert torch.allclose(diagonal.mean(0), loc, atol=0.02)
     assert torch.allclose(diagonal.std(0), torch.tensor([2.0, 0.1]).double(), rtol=0.01)
     uniform = torch.rand(200_000, 2, generator=generator)
     drawn = IndependentBernoulli(torch.tensor([0.0, 2.0])).from_noise(uniform)

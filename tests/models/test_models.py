@@ -62,6 +62,8 @@ def test_a_composition_keeps_the_contract(network, likelihood):
     p = model.likelihood(z)
     assert q.log_prob(z).shape == model.prior().log_prob(z).shape == p.log_prob(x).shape == (5, 4)
     assert p.mean.shape == (5, 4, 16)
+    assert not torch.allclose(q.mean[0], q.mean[1])  # the encoder sees the image
+    assert not torch.allclose(p.mean[0, 0], p.mean[1, 0])  # and the decoder the code
     if "sigma_floor" in likelihood:
         assert float(p.stddev.detach().min()) >= 0.25
     if "sigma" in likelihood:

@@ -249,6 +249,10 @@ class TestAlternating:
         for player in objective.players:
             loss, _ = system(player, (x,), noise, settings(beta=1.0))
             assert torch.allclose(loss, reference)
+            own = [name for name, _ in system.named_parameters() if name.startswith(player.owns)]
+            gradients = torch.autograd.grad(loss, [system.get_parameter(name) for name in own])
+            expected = torch.autograd.grad(reference, [plain.get_parameter(name) for name in own], retain_graph=True)
+            assert all(torch.allclose(*pair) for pair in zip(gradients, expected, strict=True))
             owned |= {name for name, _ in system.named_parameters() if name.startswith(player.owns)}
         assert owned == {name for name, _ in system.named_parameters()}
         assert not set(objective.players[0].owns) & set(objective.players[1].owns)

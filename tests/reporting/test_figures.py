@@ -63,6 +63,7 @@ SMALL = {
         {"extends": "vmi-joint-vae", "latent": 12, "on": ["digits/binary"]},
         {"extends": "vmi-vae", "latent": 4, "on": ["digits/binary"]},
         {"extends": "vmi-vae-prior-entropy", "latent": 4, "on": ["digits/binary"]},
+        {"extends": "vmi-vae", "name": "_unweighed_", "objective": {"lambda": 0}, "latent": 4, "on": ["digits/binary"]},
         {"extends": "ppca", "on": ["linear-gaussian/real"]},
     ],
     "budget": {"extends": "quick", "bits_per_dim": {"samples": 5}, "sharpness": {"images": 100}},
@@ -531,7 +532,7 @@ def test_a_long_training_is_drawn_with_a_bounded_number_of_points() -> None:
 
 def test_grids_of_one_variant_hold_its_arrays(made: Made) -> None:
     flat, joint = made.arrays("digits/binary", "_flat_vae_"), made.arrays("digits/binary", "joint-vae")
-    vmi = made.arrays("digits/binary", "vmi-vae")
+    vmi, unweighed = (made.arrays("digits/binary", name) for name in ("vmi-vae", "_unweighed_"))
 
     def data(name: str) -> dict[str, np.ndarray]:
         return made.figures[f"{name}-digits-binary"].data
@@ -541,11 +542,36 @@ def test_grids_of_one_variant_hold_its_arrays(made: Made) -> None:
     assert np.array_equal(data("joint-vae-categories")["joint-vae/means"], joint["category_means"].astype(np.float32))
     assert np.array_equal(data("vmi-vae-plane")["vmi-vae"], vmi["planes"][0].astype(np.float32))
     assert data("vmi-vae-plane")["vmi-vae/latents"].tolist() == [0, 1]
+    assert np.array_equal(data("_unweighed_-plane")["_unweighed_"], unweighed["planes"][-1].astype(np.float32))
+    assert data("_unweighed_-plane")["_unweighed_/latents"].tolist() == unweighed["plane_latents"][-1].tolist()
     assert np.array_equal(data("sub-code")["vmi-vae"], vmi["far_walks"][0].astype(np.float32))
     assert np.array_equal(data("sub-code")["vmi-vae/original"], vmi["far_original"].astype(np.float32))
     reconstructed = data("cvae-reconstructions")
     assert list(reconstructed) == ["original", "cvae/mean", "cvae/draw"]
     assert set(np.unique(reconstructed["cvae/draw"])) <= {0.0, 1.0}
+
+
+def test_every_tile_of_a_grid_is_drawn_at_its_place(made: Made) -> None:
+    """Of a manifold, a plane and the categories: the tile in each row and column is the image of the data."""
+    shown = {
+        "_flat_vae_-manifold-digits-binary": ["_flat_vae_"],
+        "vmi-vae-plane-digits-binary": ["vmi-vae"],
+        "joint-vae-categories-digits-binary": ["joint-vae/originals", "joint-vae/means"],
+    }
+    for name, panels in shown.items():
+        data, pictures = made.figures[name].data, made.figures[name].draw().images
+        for image, panel in zip(pictures, panels, strict=True):
+            grid = data[panel][:, None] if panel.endswith("originals") else data[panel]
+            rows, columns, _ = grid.shape
+            mosaic = image.get_array()[..., 0] / 255.0
+            step = (len(mosaic) - board.SEAM) // rows
+            for row, column in np.ndindex(rows, columns):
+                top, left = row * step + board.SEAM, column * step + board.SEAM
+                tile = mosaic[top : top + step - board.SEAM, left : left + step - board.SEAM]
+                side = round(grid.shape[-1] ** 0.5)
+                nearest = np.arange(len(tile)) * side // len(tile)
+                expected = grid[row, column].reshape(side, side)[np.ix_(nearest, nearest)]
+                np.testing.assert_allclose(tile, np.clip(expected, 0, 1), atol=0.5 / 255 + 1e-6)
 
 
 # What can go wrong

@@ -229,6 +229,9 @@ def test_pcas_reconstruction_is_scikit_learns():
     expected = theirs.inverse_transform(theirs.transform(x.numpy()))
     assert np.allclose(ours.numpy(), expected, atol=1e-10)
     assert loss == pytest.approx(float((x - ours).square().sum(-1).mean()), rel=1e-10)
+    basis = model.basis.detach().numpy().T
+    signs = np.sign((basis * theirs.components_).sum(-1, keepdims=True))
+    assert np.allclose(basis, signs * theirs.components_, atol=1e-8)  # largest eigenvalue first
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,39 @@ def test_each_players_step_leaves_the_others_parameters_untouched(binary, steppe
         assert moved == {name for name, _ in member.system.named_parameters() if name.startswith(f"{mover}.")}
 
 
+@pytest.mark.parametrize("stepper", STEPPERS)
+@pytest.mark.parametrize("objective", [{**ELBO, "name": "alternating"}, VMI])
+def test_players_move_in_their_order_on_the_same_batch_and_each_sees_where_the_last_went(binary, stepper, objective):
+    """Against steps of Adam that are written out here; in the other order they end elsewhere."""
+    made, images = cell(0, choices=composition(objective=objective), batch=100), 1197
+    timetable = Timetable(made.recipe, images)
+
+    def by_hand(order):
+        member = Member(made, *build_system(made, binary.dataset.shape, images))
+        inputs = Inputs([made], binary, member.objective.players, timetable)
+        inputs.prepare(0, 3)
+        for step in range(3):
+            x = tuple(batch[0] for batch in inputs.images(step))
+            settings = {name: value[0] for name, value in inputs.settings(step).items()}
+            for number in order:
+                player, owned = member.objective.players[number], member.owned[number].values()
+                noise = {name: value[0] for name, value in inputs.noise(step, number).items()}
+                loss, _ = member.system(player, x[: player.batches], noise, settings)
+                gradients = torch.autograd.grad(loss, list(owned))
+                member.move(number, gradients, 1.0)
+        return member.system
+
+    trained = Member(made, *build_system(made, binary.dataset.shape, images))
+    STEPPERS_BY_NAME[stepper]([trained], binary, timetable).advance(0, 3)
+
+    def apart(system):
+        pairs = zip(trained.system.parameters(), system.parameters(), strict=True)
+        return max(float((ours - theirs).detach().abs().max()) for ours, theirs in pairs)
+
+    assert apart(by_hand((0, 1))) < 1e-9
+    assert apart(by_hand((1, 0))) > 1e-6
+
+
 def test_vmi_without_weight_is_the_vae(binary):
     plain = train([one_player(3, epochs=17)], binary, stepper="in-turn")[0]
     free = train([two_players(3, weight=0.0, epochs=17)], binary, stepper="in-turn")[0]

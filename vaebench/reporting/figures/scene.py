@@ -35,6 +35,10 @@ class Scene:
         objective = self.suite.variant(variant).composition["objective"]
         return tuple(objective["subcode"]) if objective.get("code") == "latents" else ()
 
+    def singles_out(self, variant: str) -> bool:
+        """Two latents or more, with a weight that is not 0."""
+        return len(self.chosen(variant)) > 1 and bool(self.suite.variant(variant).composition["objective"]["lambda"])
+
     def is_round(self, variant: str) -> bool:
         return self.suite.variant(variant).composition["prior"]["name"] in ROUND_PRIORS
 

@@ -142,10 +142,9 @@ def make_along(place: Place) -> Figure | None:
 
 
 def make_planes(place: Place) -> Figure | None:
-    """Where an objective singles out two latents, those of the other side being its two of least KL."""
-    chosen = {variant: len(place.scene.chosen(variant)) > 1 for variant in place.variants}
-    data = planes({variant: (arrays, chosen[variant]) for variant, arrays in place.images.items()})
-    if not any(chosen.values()) or not place.complete(data, ""):
+    """Where an objective has two latents to single out; of a side without, or with a weight of 0, its two of least KL."""
+    data = planes({name: (arrays, place.scene.singles_out(name)) for name, arrays in place.images.items()})
+    if not any(len(place.scene.chosen(variant)) > 1 for variant in place.variants) or not place.complete(data, ""):
         return None
     caption = (
         "Decoder means as two latents go from −3 to 3, the others staying as they are: the sub-code that the objective "
