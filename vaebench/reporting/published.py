@@ -69,7 +69,7 @@ def judged(suite: Suite, runs: pd.DataFrame) -> list[Judged]:
 
 
 def judge(expectation: Expectation, profile: str | None, values: Values) -> Judged:
-    """A number is within its band where |mean − value| ≤ band; of an order each step's 95 % interval must lie above 0."""
+    """A number is within its band where |mean − value| ≤ band; an order holds where each step's 95 % interval is above 0."""
     sides = [_of(side, expectation.on, values) for side in expectation.sides]
     seeds = sorted(set.intersection(*map(set, sides)))
     if not seeds:
@@ -128,7 +128,7 @@ def _of(side: str, on: str, values: Values) -> Mapping[int, float]:
 
 
 def _order(columns: Sequence[Sequence[float]]) -> str:
-    """What paired seeds say of a sequence that is expected to rise; nothing below three seeds, which have no interval."""
+    """What paired seeds say of a sequence that should rise; nothing below three seeds, which have no interval."""
     pairs = itertools.pairwise(columns)
     steps = [statistics.estimate([b - a for a, b in zip(*pair, strict=True)]) for pair in pairs]
     if all(step.low is not None and step.low > 0 for step in steps):

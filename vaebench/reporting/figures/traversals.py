@@ -142,7 +142,7 @@ def make_along(place: Place) -> Figure | None:
 
 
 def make_planes(place: Place) -> Figure | None:
-    """Where an objective has two latents to single out; of a side without, or with a weight of 0, its two of least KL."""
+    """Where an objective may single out two latents; of a side that does not, or with weight 0, its two of least KL."""
     data = planes({name: (arrays, place.scene.singles_out(name)) for name, arrays in place.images.items()})
     if not any(len(place.scene.chosen(variant)) > 1 for variant in place.variants) or not place.complete(data, ""):
         return None
