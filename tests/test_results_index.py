@@ -1,5 +1,6 @@
 """results/README.md says what the tables say."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,20 @@ def test_the_table_is_that_of_what_is_published() -> None:
     found = results_index.PLACE.search(text)
     assert found is not None
     assert found[0] == f"{found[1]}{results_index.lines(RESULTS)}{found[2]}"
+
+
+def test_what_readme_tells_a_newcomer_to_expect_is_what_is_published() -> None:
+    """Its table's means and half intervals are those of results/quickstart, to the place that it writes."""
+    text = (RESULTS.parent / "README.md").read_text(encoding="utf-8")
+    board = Numbers.of(SuiteFolder(RESULTS / "quickstart")).board.set_index("variant")
+    rows = re.findall(r"^\|[^|]*\| `([\w-]+)`[^|]*\| (−?[\d.]+)(?: ± ([\d.]+))? \|$", text, re.MULTILINE)
+    assert sorted(name for name, _, _ in rows) == sorted(board.index)
+    for name, mean, half in rows:
+        metric = "log_likelihood" if board.at[name, "view"] == "binary" else "bits_per_dim"
+        found, high = float(board.at[name, metric]), float(board.at[name, f"{metric}_high"])
+        places = len(mean.partition(".")[2])
+        assert mean.replace("−", "-") == f"{found:.{places}f}"
+        assert half == (f"{high - found:.{len(half.partition('.')[2])}f}" if half else "")
 
 
 @pytest.fixture

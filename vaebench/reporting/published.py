@@ -69,7 +69,7 @@ def judged(suite: Suite, runs: pd.DataFrame) -> list[Judged]:
 
 
 def judge(expectation: Expectation, profile: str | None, values: Values) -> Judged:
-    """A number is within its band where |mean − value| ≤ band; an order holds where each step's 95 % interval is above 0."""
+    """A number is within its band where |mean − value| ≤ band; an order holds where each step surely rises."""
     sides = [_of(side, expectation.on, values) for side in expectation.sides]
     seeds = sorted(set.intersection(*map(set, sides)))
     if not seeds:
