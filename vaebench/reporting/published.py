@@ -112,7 +112,7 @@ def in_words(one: Judged) -> Phrase:
 def summary(found: Sequence[Judged]) -> str:
     """`5 expectations: 3 agree, 1 does not, 1 not measured`"""
     agree, fail = sum(one.verdict in (WITHIN, HOLDS) for one in found), sum(one.failed for one in found)
-    parts = [f"{agree} {'agrees' if agree == 1 else 'agree'}"]
+    parts = [f"{agree} {'agrees' if agree == 1 else 'agree'}"] if agree else []
     parts += [f"{fail} {'does' if fail == 1 else 'do'} not"] if fail else []
     others = {UNDECIDED: "undecided", NOT_JUDGED: NOT_JUDGED, NOT_MEASURED: NOT_MEASURED}
     counts = {word: sum(one.verdict == verdict for one in found) for verdict, word in others.items()}
