@@ -168,6 +168,7 @@ class TestWarmUp:
         [
             ("elbo", {}),
             ("mean-reduction", {"likelihood": {"name": "gaussian-fixed", "sigma": 1.0}}),
+            ("kl-slip", {}),
             ("iwae", {}),
             ("score-function", {}),
             ("alternating", {}),
@@ -567,6 +568,34 @@ class TestPopularDepartures:
         for ours, theirs in zip(gradient(loss, system), gradient(popular, system), strict=True):
             assert torch.allclose(2 / PIXELS * ours, theirs, rtol=1e-9, atol=1e-14)
         assert float(effective_beta(torch.tensor(0.00025), 784)) == pytest.approx(0.098)
+
+    def test_a_variance_drawn_as_a_deviation_is_charged_as_the_variance_it_was_meant_to_be(self):
+        """By hand, from the encoder's own numbers l = ln s: z = μ + eˡ ε, charged ½ Σ (eˡ + μ² − 1 − l)"""
+        system, objective = built("kl-slip", slip="variance-as-deviation", samples=3)
+        (player,) = objective.players
+        (x,), noise = inputs_of(player)
+        loss, terms = system(player, (x,), noise, settings(kl_weight=0.7))
+        q = system.model.posterior(x)
+        said = q.stddev.log()
+        z = q.mean + said.exp() * noise["z"]
+        charged = 0.5 * (said.exp() + q.mean.square() - 1 - said).sum(-1).mean()
+        expected = 0.7 * charged - system.model.likelihood(z).log_prob(x).mean()
+        assert torch.allclose(loss, expected, rtol=1e-12)
+        pairs = zip(gradient(loss, system), gradient(expected, system), strict=True)
+        assert all(torch.allclose(*pair, rtol=1e-9, atol=1e-12) for pair in pairs)
+        s = q.stddev
+        assert torch.allclose(terms["kl"] - charged, 0.5 * (s.square() - s - s.log()).sum(-1).mean(), rtol=1e-9)
+        assert terms["charged_kl"] < terms["kl"]
+
+    def test_a_kl_averaged_over_the_latents_is_the_elbo_at_beta_one_over_their_number(self):
+        system, objective = built("kl-slip", slip="average-over-latents")
+        plain, elbo = built("elbo")
+        (x,), noise = inputs_of(objective.players[0])
+        ours, _ = system(objective.players[0], (x,), noise, settings())
+        theirs, _ = plain(elbo.players[0], (x,), noise, settings(beta=1 / system.model.noise_size))
+        assert torch.allclose(ours, theirs, rtol=1e-12)
+        pairs = zip(gradient(ours, system), gradient(theirs, plain), strict=True)
+        assert all(torch.allclose(*pair, rtol=1e-10, atol=1e-14) for pair in pairs)
 
     def test_weights_from_the_loss_prefer_the_worst_draw_and_miss_the_bound(self):
         log_weight = torch.tensor([[-90.0], [-100.0], [-95.0]], dtype=DOUBLE, requires_grad=True)
