@@ -2,6 +2,7 @@
 
 import functools
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -209,6 +210,17 @@ def test_drawing_leaves_matplotlibs_global_state_alone(made: Made) -> None:
 def test_matplotlib_is_imported_only_when_something_is_drawn() -> None:
     script = "import vaebench.reporting.figures.catalogue, sys; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_an_svg_shortens_its_coordinates_and_never_its_numbers() -> None:
+    picture, _ = style.canvas("A difference of 0.58671 bits", height=2.0)
+    frame = style.axes(picture, 1.0, 0.5, 3.0, 1.2)
+    frame.plot([0.0, 1.0 / 3.0], [0.0, 2.0 / 3.0])
+    frame.set_yticks([0.125, 0.375], ["0.125", "0.375"])
+    written = style.svg(picture).decode()
+    said = "".join(re.findall(r">([^<]*)</text>", written))
+    assert all(number in said for number in ("0.58671", "0.125", "0.375"))
+    assert not re.search(r"\d\.\d{3}", "".join(re.findall(r' d="[^"]*"', written)))
 
 
 def test_an_svg_follows_the_reader_into_the_dark(made: Made) -> None:

@@ -174,7 +174,7 @@ def svg(picture: "Picture") -> bytes:
         picture.patch.set_facecolor(PAPER)
         picture.savefig(buffer, format="svg", dpi=RASTER, metadata=dict.fromkeys(NO_METADATA))
     text = buffer.getvalue().decode()
-    text = _slim(LONG_NUMBER.sub(r"\1", text))
+    text = _slim(re.sub(r"<[^>]*>", lambda tag: LONG_NUMBER.sub(r"\1", tag[0]), text))  # never what the picture says
     text = re.sub(r"'DejaVu Sans'(, [^;\"]*)?sans-serif", "system-ui, 'DejaVu Sans', sans-serif", text)
     return re.sub(r"(<svg [^>]*>)", rf"\1\n <style>{_dark_rules()}</style>", text, count=1).encode()
 
