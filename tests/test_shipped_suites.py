@@ -8,6 +8,7 @@ import pytest
 from vaebench import project
 from vaebench.catalog.catalog import load_catalog
 from vaebench.reporting import write
+from vaebench.reporting.documents import stem_of
 from vaebench.reporting.published import NOT_MEASURED, judged
 from vaebench.reporting.runs import DONE, FAILED, MISSING, read_runs
 from vaebench.suite.loading import load_suite, load_suite_mapping, shipped
@@ -93,7 +94,8 @@ def results(tmp_path_factory):
 
 @pytest.mark.parametrize("name", [*PUBLISHED, *OURS])
 def test_it_runs_for_two_epochs_on_digits_and_every_number_is_there(name, results, monkeypatch):
-    """Every variant, metric, contrast and expectation of it, at the least size; pictures have their own tests."""
+    """Every variant, metric, contrast and expectation of it, at the least size, and a picture of ours for each of a
+    document's figures; how they are drawn has its own tests."""
     monkeypatch.setattr(write, "figures", lambda *_: ())
     suite = load_suite_mapping(on_digits(read_source(shipped()[name], name).content))
     run = project.run(suite, project.Settings(results=results, device="cpu", workers=1, debug=True))
@@ -106,6 +108,9 @@ def test_it_runs_for_two_epochs_on_digits_and_every_number_is_there(name, result
         assert "## Published against measured" in run.folder.report.read_text(encoding="utf-8")
     if suite.figures:
         assert "## The documents' figures" in run.folder.report.read_text(encoding="utf-8")
+        made = project.figures(run.folder.path)
+        wanted = {stem_of(picture, figure.on): picture for figure in suite.figures for picture in figure.ours}
+        assert [picture for stem, picture in wanted.items() if stem not in made] == []
 
 
 def on_digits(content: dict[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,7 @@ SMALL = {
         {"name": "_flat_vae_", "extends": "vae", "latent": 2, "on": ["digits/binary"]},
         {"extends": "beta-vae", "objective": {"beta": [0.25]}, "on": ["digits/binary"]},
         {"extends": "cvae", "on": ["digits/binary"]},
+        {"name": "flat-cvae", "extends": "cvae", "latent": 2, "on": ["digits/binary"]},
         {"extends": "joint-vae", "latent": 12, "on": ["digits/binary"]},
         {"extends": "vmi-joint-vae", "latent": 12, "on": ["digits/binary"]},
         {"extends": "vmi-vae", "latent": 4, "on": ["digits/binary"]},
@@ -305,7 +306,8 @@ def test_bands_tell_the_groups_apart(five: tuple[Suite, pd.DataFrame]) -> None:
 
 
 def test_the_plane_of_rate_and_distortion_holds_kl_and_reconstruction_of_counted_views_only(made: Made) -> None:
-    assert [name for name in made.figures if name.startswith("rate")] == ["rate-distortion-digits-binary"]
+    planes = [name for name in made.figures if name.startswith("rate")]
+    assert planes == ["rate-distortion-digits-binary", "rate-distortion-digits-binary-given-label"]
     data = made.figures["rate-distortion-digits-binary"].data
     for variant, rows in data.groupby("variant"):
         assert rows["rate"].tolist() == list(made.values("digits/binary", variant, "kl").values())
@@ -550,6 +552,9 @@ def test_grids_of_one_variant_hold_its_arrays(made: Made) -> None:
         return made.figures[f"{name}-digits-binary"].data
 
     assert np.array_equal(data("_flat_vae_-manifold")["_flat_vae_"], flat["manifold"].astype(np.float32))
+    labelled = made.arrays("digits/binary", "flat-cvae")
+    assert list(data("flat-cvae-manifold")) == ["flat-cvae/4", "flat-cvae/9"]
+    assert np.array_equal(data("flat-cvae-manifold")["flat-cvae/9"], labelled["manifold"][1].astype(np.float32))
     assert np.array_equal(data("_flat_vae_-traversals")["traversals"], flat["traversals"].astype(np.float32))
     assert np.array_equal(data("joint-vae-categories")["joint-vae/means"], joint["category_means"].astype(np.float32))
     assert np.array_equal(data("vmi-vae-plane")["vmi-vae"], vmi["planes"][0].astype(np.float32))

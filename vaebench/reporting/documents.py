@@ -34,7 +34,7 @@ def shown(
     found: list[Shown] = []
     captions: set[str] = set()
     for figure in figures:
-        ours = {one: by_name.get(_name(one, figure.on)) for one in figure.ours}
+        ours = {one: by_name.get(stem_of(one, figure.on)) for one in figure.ours}
         there = []
         for picture in ours.values():
             if picture is not None:
@@ -61,7 +61,7 @@ def _answers(question: Question, figure: DocumentFigure) -> list[Answer]:
     return [answer for answer in question.answers if answer.source == figure.on] or question.answers
 
 
-def _name(picture: str, on: str) -> str:
+def stem_of(picture: str, on: str) -> str:
     """Of the files of `variant:kind` on a view."""
     variant, kind = split_side(picture)
     return slug(variant, kind, on) if kind else slug(variant, on)

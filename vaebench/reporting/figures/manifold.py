@@ -44,7 +44,7 @@ def _title(name: str, named: bool) -> str:
 
 def make(place: Place) -> Figure | None:
     data = images(place.images)
-    if not place.complete(data, ""):
+    if not place.images or {_owner(name) for name in data} != set(place.variants):
         return None
     caption = (
         "Decoder means on a grid of the two latents, z₀ to the right and z₁ upwards, at quantiles of the prior (of the "
