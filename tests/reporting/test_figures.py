@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.reporting.fabrication import fabricate
+from vaebench.catalog.catalog import load_catalog
 from vaebench.engines.local import LocalEngine
 from vaebench.engines.planning import plan
 from vaebench.reporting import statistics
@@ -346,6 +347,21 @@ def test_names_next_to_marks_do_not_cover_each_other() -> None:
 
 
 # Contrasts
+
+
+@pytest.mark.parametrize("pattern", ["{name}", "{unit}", "{name}, {unit}"])
+def test_labels_of_a_differences_picture_stay_clear_of_its_title(pattern: str) -> None:
+    names = load_catalog().columns
+    longest = max(names, key=lambda name: len(pattern.format(name=name, unit=load_catalog().column(name).unit)))
+    data = pd.DataFrame({"seed": [0, 1], "theory": [1.0, 1.1], "practice": [2.0, 2.5], "difference": [1.0, 1.4]})
+    picture = differences.draw(data, "A question? A verdict", "a", "b", longest)
+    picture.savefig(io.BytesIO(), format="png")
+    title = min(text.get_window_extent().y0 for text in picture.texts)
+    for frame in picture.axes:
+        label = frame.yaxis.label.get_window_extent()
+        assert label.x0 >= 0
+        assert label.y0 >= 0
+        assert label.y1 <= title
 
 
 def test_paired_differences_are_those_of_the_runs_with_their_mean_and_interval(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 UNITLESS = ("ratio", "share")
 HEIGHT, LEFT, BETWEEN = 2.3, 0.66, 0.78
+BEYOND = 0.2
+"""Inches by which a label may be longer than its axis, half of them above."""
 
 
 def table(test: PairedTest) -> pd.DataFrame:
@@ -49,10 +51,16 @@ def draw(data: pd.DataFrame, heading: str, theory: str, practice: str, metric: s
     alone = style.axes(picture, LEFT + width + BETWEEN, 0.66, width, HEIGHT)
     unit = load_catalog().column(metric).unit
     _both_sides(both, data, theory, practice)
-    both.set_ylabel(f"{metric}, {unit}")
+    both.set_ylabel(both_label(metric))
     _differences(alone, data)
     alone.set_ylabel(f"practice − theory, {unit}")
     return picture
+
+
+def both_label(metric: str) -> str:
+    """The metric, and its unit where a line beside the axes has room for it: the other axes name it again."""
+    whole = f"{metric}, {load_catalog().column(metric).unit}"
+    return whole if style.text_width(whole) <= HEIGHT + BEYOND else metric
 
 
 def _both_sides(frame: "Axes", data: pd.DataFrame, theory: str, practice: str) -> None:
