@@ -11,6 +11,7 @@ from vaebench.data.dataset import Dataset, Split, load_dataset
 from vaebench.data.source import Source
 from vaebench.metrics.arrays import keepsakes, location_and_scale
 from vaebench.metrics.categories import category_probabilities
+from vaebench.metrics.fitted_mixture import MOST_LATENTS
 from vaebench.metrics.generation import generated
 from vaebench.metrics.subject import Subject
 from vaebench.models.composition import Composition
@@ -145,6 +146,23 @@ def test_latents_that_an_objective_singles_out_are_walked_from_minus_5_to_5_besi
             code[latent] = value
             np.testing.assert_allclose(kept["far_walks"][row, column], decoded(subject, code), **HALF)
     assert "far_walks" not in keepsakes(subject)
+
+
+@pytest.mark.parametrize("prior", ["normal", "fitted-gmm"])
+def test_samples_from_another_law_stand_beside_those_from_the_prior(grey: Source, prior: str) -> None:
+    subject = subject_of(grey, **GAUSSIAN)
+    kept = keepsakes(subject, priors=[prior])
+    for ending, law in (("", "own"), (f"@{prior}", prior)):
+        samples = generated(subject, 64, seed=0, prior=law)
+        np.testing.assert_allclose(kept[f"sample_means{ending}"], samples.mean, **HALF)
+        np.testing.assert_allclose(kept[f"sample_draws{ending}"], samples.draw, **HALF)
+
+
+def test_a_law_that_a_code_cannot_have_leaves_no_samples(grey: Source) -> None:
+    wide = subject_of(grey, latent=MOST_LATENTS + 1)
+    kept = keepsakes(wide, priors=["fitted-gmm"])
+    assert "sample_means" in kept
+    assert not [name for name in kept if "@" in name]
 
 
 def test_strips_hold_the_decoders_mean_and_sigma_at_the_first_samples(grey: Source) -> None:

@@ -59,6 +59,14 @@ SMALL = {
         {"extends": "vae-mse", "on": ["digits/grey"]},
         {"extends": "ae", "latent": 2, "on": ["digits/grey"]},
         {"name": "_flat_vae_", "extends": "vae", "latent": 2, "on": ["digits/binary"]},
+        {
+            "name": "mixture",
+            "extends": "vae",
+            "latent": 2,
+            "generation": {"prior": "fitted-gmm"},
+            "on": ["digits/binary"],
+        },
+        {"name": "around", "extends": "vae", "latent": 2, "generation": {"around": "x"}, "on": ["digits/binary"]},
         {"extends": "beta-vae", "objective": {"beta": [0.25]}, "on": ["digits/binary"]},
         {"extends": "cvae", "on": ["digits/binary"]},
         {"name": "flat-cvae", "extends": "cvae", "latent": 2, "on": ["digits/binary"]},
@@ -399,6 +407,38 @@ def test_samples_are_those_that_the_model_of_the_first_seed_kept(made: Made) -> 
             assert np.array_equal(data[f"{variant}/{kind}"], arrays[kept][:20].astype(np.float32))
 
 
+def test_samples_come_from_where_the_variant_says(made: Made) -> None:
+    """One model under three names: what each shows is what its numbers are of."""
+    names = {
+        "_flat_vae_": ("sample_means", "sample_draws", "from the prior;"),
+        "mixture": ("sample_means@fitted-gmm", "sample_draws@fitted-gmm", "from a Gaussian mixture fitted to codes"),
+        "around": ("reconstructions", "reconstruction_draws", "from q(z|x) of the test image in its place"),
+    }
+    arrays = made.arrays("digits/binary", "_flat_vae_")
+    for variant, (means, draws, whence) in names.items():
+        shown = made.figures[f"{variant}-samples-digits-binary"]
+        assert np.array_equal(shown.data[f"{variant}/decoder means"], arrays[means][:20].astype(np.float32))
+        assert np.array_equal(shown.data[f"{variant}/draws"], arrays[draws][:20].astype(np.float32))
+        assert whence in shown.caption
+    assert not np.array_equal(arrays["sample_means"], arrays["sample_means@fitted-gmm"])
+
+
+def test_a_prior_that_is_asked_for_later_has_its_pictures_too(results: ResultsFolder) -> None:
+    content = {
+        "suite": "later",
+        "datasets": ["digits/binary"],
+        "recipe": {"extends": "quick", "epochs": 1},
+        "defaults": {"latent": 2, "network": {"hidden": [8]}},
+        "variants": ["vae"],
+        "metrics": ["sharpness"],
+    }
+    for variants in (["vae"], ["vae", {"name": "mixture", "extends": "vae", "generation": {"prior": "fitted-gmm"}}]):
+        suite = load_suite_mapping({**content, "variants": variants})
+        LocalEngine(debug=True).run(plan(suite, results, device="cpu"), results, lambda event: None)
+    with np.load(results.cell(expand(suite).planned[0].cell.id).arrays) as arrays:
+        assert {"sample_means", "sample_means@fitted-gmm"} <= set(arrays.files)
+
+
 def test_all_tiles_of_a_board_are_on_one_scale_from_black_to_white() -> None:
     dim, bright = np.array([[[0.0, 0.25]]]), np.array([[[1.0, 9.0]], [[-4.0, 0.5]]])
     shelves = [
@@ -654,7 +694,7 @@ def test_damaged_or_missing_arrays_cost_their_pictures_and_no_others(
     made: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     results = ResultsFolder(tmp_path)
-    for planned in expand(made.suite).planned:
+    for planned in {planned.cell.id: planned for planned in expand(made.suite).planned}.values():
         source, copy = made.results.cell(planned.cell.id), results.cell(planned.cell.id)
         copy.path.mkdir(parents=True)
         for path in (source.result, source.curves, source.arrays):

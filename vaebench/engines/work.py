@@ -5,6 +5,7 @@ import io
 import platform
 import time
 import traceback
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -208,11 +209,13 @@ def _score(work: CellWork, job: Job, source: Source, results: ResultsFolder, emi
         values += evaluate(subject, [request], job.metric_fingerprints, on_metric)
         seconds[request.key] = time.perf_counter() - begun
         scored_at[request.key] = time.time()
-    if work.train or not folder.arrays.exists():
-        _keep_arrays(folder, subject, chosen_latents(work.cell))
+    answered = record.with_answers(values)
+    priors = other_priors(answered)
+    if work.train or not _shown(folder, priors):
+        _keep_arrays(folder, subject, chosen_latents(work.cell), priors)
     training = {**training, "scoring_seconds": seconds, "scored": scored_at}
     _check_lease(job, work.cell, results)
-    folder.write_record(replace(record.with_answers(values), training=training))
+    folder.write_record(replace(answered, training=training))
     emit({"event": "cell", "cell": work.cell.id, "status": "done", "message": ""})
 
 
@@ -244,9 +247,24 @@ def chosen_latents(cell: Cell) -> tuple[int, ...]:
     return tuple(objective["subcode"]) if objective.get("code") == "latents" else ()
 
 
-def _keep_arrays(folder: CellFolder, subject: Subject, chosen: tuple[int, ...]) -> None:
+def other_priors(record: Record) -> tuple[str, ...]:
+    """The laws besides its own that the model was sampled with for its numbers, so that pictures can show the same."""
+    asked = {value.protocol.get("generation_prior", "own") for value in record.metrics}
+    return tuple(sorted(asked - {"own"}))
+
+
+def _shown(folder: CellFolder, priors: tuple[str, ...]) -> bool:
+    """Whether there are arrays, and in them what is generated from these laws."""
     try:
-        arrays = keepsakes(subject, chosen)
+        with np.load(folder.arrays, allow_pickle=False) as arrays:
+            return all(f"sample_means@{prior}" in arrays for prior in priors)
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
+
+
+def _keep_arrays(folder: CellFolder, subject: Subject, chosen: tuple[int, ...], priors: tuple[str, ...]) -> None:
+    try:
+        arrays = keepsakes(subject, chosen, priors)
     except (NotImplementedError, RuntimeError):
         traceback.print_exc()
         return

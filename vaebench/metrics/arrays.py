@@ -1,7 +1,7 @@
 """What a report shows of one model beside its numbers: samples, reconstructions, codes, walks; at most 1 MB."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -10,8 +10,9 @@ from torch.distributions import Distribution
 
 from vaebench.data import streams
 from vaebench.metrics import walks
+from vaebench.metrics.answer import NotApplicable
 from vaebench.metrics.draws import draw
-from vaebench.metrics.generation import Generated, generated
+from vaebench.metrics.generation import generated
 from vaebench.metrics.subject import Images, Subject
 from vaebench.models.distributions import DiagonalNormal, IndependentPixels
 from vaebench.models.likelihoods.lowrank_gaussian import LowRankNormal
@@ -24,16 +25,20 @@ CODES, CODE_NUMBERS = 1000, 100_000
 
 
 @torch.no_grad()
-def keepsakes(subject: Subject, chosen: Sequence[int] = ()) -> dict[str, np.ndarray]:
+def keepsakes(subject: Subject, chosen: Sequence[int] = (), priors: Collection[str] = ()) -> dict[str, np.ndarray]:
     """Name → array. Pixels and codes as float16: for the eye, not for numbers.
 
-    `chosen` are latents that the objective singles out, so that they are walked along whatever they carry.
+    `chosen` are latents that the objective singles out, so that they are walked along whatever they carry. `priors` are
+    laws that codes are to come from besides the model's own, by the catalog's names: what is generated from them is
+    kept under names that end in `@PRIOR`.
     """
     test = subject.split("test")
     codes = subject.codes(test[:CODES])
     kept = max(1, CODE_NUMBERS // codes.shape[-1])
     floats = {
-        **_samples(subject),
+        **_samples(subject, "own"),
+        **{f"{name}@{prior}": value for prior in priors for name, value in _samples(subject, prior).items()},
+        **_strips(subject),
         **_reconstructions(subject, test[:RECONSTRUCTIONS]),
         **walks.walks(subject, test[:CODES], codes, chosen),
         "codes": codes[:kept],
@@ -52,20 +57,23 @@ def _for_the_eye(value: Tensor) -> np.ndarray:
     return array
 
 
-def _samples(subject: Subject) -> dict[str, Tensor]:
-    """None of a model that has no prior to draw codes from."""
+def _samples(subject: Subject, prior: str) -> dict[str, Tensor]:
+    """None where there is no such law to draw codes from, or the decoder has no mean or gives nothing to draw."""
     try:
-        samples = generated(subject, SAMPLES, seed=0)
+        samples = generated(subject, SAMPLES, seed=0, prior=prior)
+        images = {"sample_means": samples.mean, "sample_draws": samples.draw}
+    except (NoDensity, NotApplicable):
+        return {}
+    return images if samples.y is None else {**images, "sample_labels": samples.y}
+
+
+def _strips(subject: Subject) -> dict[str, Tensor]:
+    """μ and σ of the pixels at the first samples' codes, from which μ − 2σ … μ + 2σ are made (Beaulac 2019, fig 5)."""
+    try:
+        samples = generated(subject, STRIPS, seed=0)
     except NoDensity:
         return {}
-    labels = {} if samples.y is None else {"sample_labels": samples.y}
-    return {"sample_means": samples.mean, "sample_draws": samples.draw, **labels, **_strips(subject, samples)}
-
-
-def _strips(subject: Subject, samples: Generated) -> dict[str, Tensor]:
-    """μ and σ of the pixels at the first samples' codes, from which μ − 2σ … μ + 2σ are made (Beaulac 2019, fig 5)."""
-    y = None if samples.y is None else samples.y[:STRIPS]
-    found = location_and_scale(subject.given(y).likelihood(samples.z[:STRIPS]))
+    found = location_and_scale(subject.given(samples.y).likelihood(samples.z))
     return {} if found is None else {"strip_means": found[0], "strip_sigmas": found[1]}
 
 

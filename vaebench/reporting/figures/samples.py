@@ -1,31 +1,52 @@
-"""Sample grids side by side: real images, decoder means at codes from the prior, and draws of x at those codes."""
+"""Sample grids side by side: real images, decoder means at codes that are drawn as the variant says, and draws of x at
+those codes."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vaebench.reporting.figures.board import Panel, Shelf, board, tiles
 from vaebench.reporting.figures.figure import Figure
 from vaebench.reporting.figures.kept import Arrays
-from vaebench.reporting.figures.scene import Place
+from vaebench.reporting.figures.scene import Place, Scene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 COLUMNS = 5
 ROWS = 4
-KINDS = {"real": "originals", "decoder means": "sample_means", "draws": "sample_draws"}
+KINDS = ("real", "decoder means", "draws")
+LAWS = {
+    "own": "from the prior",
+    "normal": "from N(0, I) and not from the prior",
+    "fitted-gmm": "from a Gaussian mixture fitted to codes of training images",
+}
+"""Where codes come from, by the names of the catalog."""
 
 
-def images(models: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
+def kept_as(generation: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Names of the arrays behind KINDS, of a variant that is sampled so."""
+    if generation["around"] == "x":
+        return "originals", "reconstructions", "reconstruction_draws"
+    ending = "" if generation["prior"] == "own" else f"@{generation['prior']}"
+    return "originals", f"sample_means{ending}", f"sample_draws{ending}"
+
+
+def images(models: Mapping[str, Arrays], scene: Scene) -> dict[str, np.ndarray]:
     """`VARIANT/real`, `VARIANT/decoder means`, `VARIANT/draws` of the variants that can be sampled; (image, pixel)"""
-    shown = {name: arrays for name, arrays in models.items() if "sample_means" in arrays}
-    return {
-        f"{variant}/{kind}": arrays[stored][: COLUMNS * ROWS]
-        for variant, arrays in shown.items()
-        for kind, stored in KINDS.items()
-    }
+    found: dict[str, np.ndarray] = {}
+    for variant, arrays in models.items():
+        names = kept_as(scene.generation(variant))
+        if all(name in arrays for name in names):
+            shown = zip(KINDS, names, strict=True)
+            found |= {f"{variant}/{kind}": arrays[name][: COLUMNS * ROWS] for kind, name in shown}
+    return found
+
+
+def codes_from(generation: Mapping[str, Any]) -> str:
+    """In words."""
+    return "from q(z|x) of the test image in its place" if generation["around"] == "x" else LAWS[generation["prior"]]
 
 
 def draw(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
@@ -44,11 +65,12 @@ def draw(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
 
 
 def make(place: Place) -> Figure | None:
-    data = images(place.images)
+    data = images(place.images, place.scene)
     if not place.complete(data, "draws"):
         return None
+    whence = " or ".join(dict.fromkeys(codes_from(place.scene.generation(variant)) for variant in place.variants))
     caption = (
-        "Right: x drawn from p(x|z); middle: the mean of p(x|z) at the same z, drawn from the prior; left: test "
+        f"Right: x drawn from p(x|z); middle: the mean of p(x|z) at the same z, drawn {whence}; left: test "
         f"images. One grey scale from 0 (black) to 1 (white). {place.seed}"
     )
     return place.figure("samples", f"Real images, decoder means and draws: {place.named}", caption, data, draw)

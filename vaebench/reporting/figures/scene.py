@@ -39,6 +39,10 @@ class Scene:
         """Two latents or more, with a weight that is not 0."""
         return len(self.chosen(variant)) > 1 and bool(self.suite.variant(variant).composition["objective"]["lambda"])
 
+    def generation(self, variant: str) -> dict[str, Any]:
+        """How it is sampled from."""
+        return self.suite.variant(variant).generation
+
     def is_round(self, variant: str) -> bool:
         return self.suite.variant(variant).composition["prior"]["name"] in ROUND_PRIORS
 
