@@ -96,8 +96,7 @@ def published(found: Sequence[Judged]) -> Table:
         Column("measured", numeric=True),
         Column("verdict"),
         Column("kind"),
-        Column("source"),
-        Column("remark"),
+        Column("source, and what must be known"),
     )
     return Table(Phrase("Published against measured"), columns, tuple(_row(one) for one in found))
 
@@ -150,7 +149,7 @@ def _row(one: Judged) -> Row:
     key = expected.value if isinstance(expected.value, float) else None
     first = one.measured[0].mean if one.measured else None
     cells = (Cell(name, str(name)), Cell(wanted, key), Cell(_measured(one), first), verdict, plain(expected.kind))
-    return Row((*cells, plain(expected.source), plain(one.remark or ABSENT)))
+    return Row((*cells, plain("; ".join(filter(None, (expected.source, one.remark))))))
 
 
 def _sides(expected: Expectation) -> Phrase:
