@@ -50,6 +50,16 @@ def test_a_mean_and_a_difference_are_written_to_the_place_of_their_intervals(num
     assert seen == pytest.approx(asked["detectable"].iloc[0], rel=5e-2)
 
 
+def test_a_question_can_be_asked_of_another_metric_than_its_own(numbers: Numbers) -> None:
+    contrasts = numbers.contrasts
+    rows = contrasts[(contrasts["question"] == "What does β = 4 cost?") & ~contrasts["primary"]]
+    asked = rows[rows["metric"] == "elbo"].iloc[0]
+    told = float(numbers.filled("{What does β = 4 cost? @elbo}"))
+    assert told == pytest.approx(abs(asked["difference"]), rel=1e-2)
+    with pytest.raises(ValueError, match=r"elbow"):
+        numbers.filled("{What does β = 4 cost? @elbow}")
+
+
 @pytest.mark.parametrize(
     "place",
     [
