@@ -87,8 +87,8 @@ def lines(folder: Path) -> str:
         f"![{TITLE}](docs/means_and_draws.png)\n\n{table}\n\n"
         f"Means over {seeds} seeds of {epochs} epochs, ± half of the 95 % interval, from\n"
         f"[{folder.name}](results/{folder.name}/report.md). So short a training of σ(z) without a floor may be\n"
-        "caught by [a density that has no upper limit](docs/theory/gaussian_decoders.md#the-singularity). Bits per dimension\n"
-        "are upper estimates, the looser the smaller σ, and mostly about\n"
+        "caught by [a density that has no upper limit](docs/theory/gaussian_decoders.md#the-singularity).\n"
+        "Bits per dimension are upper estimates, the looser the smaller σ, and mostly about\n"
         "[black pixels](docs/theory/grey_pixels.md#what-knows-nothing-scores); the Fréchet distance (FD) is in the\n"
         "features of a small classifier, and compares with no published number."
     )
