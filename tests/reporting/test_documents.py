@@ -17,10 +17,12 @@ from vaebench.store.folders import ResultsFolder
 from vaebench.suite.figures import KINDS, OF_ALL
 from vaebench.suite.loading import load_suite_mapping
 
-QUESTION = TINY["contrasts"][0]["question"]
+SIDES = TINY["contrasts"][0]
+QUESTION = SIDES["question"]
 SOURCE = "Somebody 2020, p. 3"
 SHOWING = {
     **TINY,
+    "profiles": {"cpu": {"seeds": 5}},
     "expected": [
         {"kind": "order", "on": "digits/grey", "order": ["vae-mse:kl", "vae-gaussian:kl"], "source": SOURCE},
     ],
@@ -31,6 +33,7 @@ SHOWING = {
             "ours": ["vae-gaussian:latents", "vae-mse:latents"],
             "on": "digits/grey",
             "answered_by": [QUESTION, SOURCE],
+            "seen": {"cpu": "nearer, and <not> by much."},
         },
         {"figure": "Somebody 2020, fig. 2", "says": "a plane.", "ours": ["vae:manifold", "vae:samples"]},
     ],
@@ -57,7 +60,8 @@ def test_each_figure_has_its_pictures_and_what_the_numbers_say(content) -> None:
     assert r"There: codes of σ = 1 lie \<nearer> the prior." in text
     assert "![latents of vae-gaussian](vae-gaussian-latents-digits-grey.svg)" in text
     assert "![latents of vae-mse](vae-mse-latents-digits-grey.svg)" in text
-    assert QUESTION in text
+    assert f"- {QUESTION} `{SIDES['theory']}` (theory) against `{SIDES['practice']}` (practice): " in text
+    assert r"By eye: nearer, and \<not> by much." in text
     assert re.search(r"`vae-mse:kl` < `vae-gaussian:kl`: [\d.]+ < [\d.]+ \(at 5 of 5 seeds\), order holds\.", text)
 
 
@@ -78,6 +82,7 @@ def test_a_picture_that_is_not_there_is_named_and_one_without_a_measure_is_to_be
 def test_the_page_has_them_too_and_escapes_what_the_suite_says(content) -> None:
     text = render_html(content)
     assert "codes of σ = 1 lie &lt;nearer&gt; the prior." in text
+    assert "By eye: nearer, and &lt;not&gt; by much." in text
     assert text.index('id="documents"') < text.index('id="leaderboard"')
     assert '<a href="#documents">' in text
 

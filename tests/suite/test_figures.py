@@ -49,6 +49,13 @@ def test_one_on_a_view_that_the_profile_leaves_out_is_kept():
     assert found.on == "digits/binary"
 
 
+def test_what_was_seen_is_that_of_the_profile_in_force():
+    profiles = "{cpu: {seeds: 2}, gpu: {seeds: 10}}"
+    entry = FIGURE.replace("ours", "seen: {cpu: 'a  nine'}, ours")
+    suites = [loaded(showing(entry, profiles=profiles, profile=profile)) for profile in ("cpu", "gpu")]
+    assert [suite.figures[0].seen for suite in suites] == ["a nine", ""]
+
+
 WRONG = {
     "no document": (FIGURE.replace("figure: fig. 1, ", ""), "figures[0].figure", "is missing"),
     "nothing said": (FIGURE.replace("says: codes, ", ""), "figures[0].says", "is missing"),
@@ -65,6 +72,11 @@ WRONG = {
     "unknown view": (FIGURE.replace("ours", "on: digits/gray, ours"), "figures[0].on", "did you mean 'digits/grey'?"),
     "no such question": (FIGURE.replace("β cost", "α cost"), "figures[0].answered_by[0]", "did you mean 'What does β"),
     "no such source": (FIGURE.replace("2020", "2021"), "figures[0].answered_by[1]", "did you mean 'Somebody 2020'?"),
+    "seen under no profile": (
+        FIGURE.replace("ours", "seen: {cpu: a nine}, ours"),
+        "figures[0].seen.cpu",
+        "the suite has no profiles",
+    ),
     "unknown key": (FIGURE.replace("says", "sais"), "figures[0].sais", "did you mean 'says'?"),
 }
 

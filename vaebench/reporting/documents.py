@@ -17,11 +17,13 @@ class Shown:
 
     figure: str
     says: str
-    answers: list[tuple[str, Answer]]
+    answers: list[tuple[Question, Answer]]
     """Question and what it found."""
     held: list[Phrase]
     """What was expected, and what was measured."""
     pictures: list[Picture]
+    seen: str
+    """What the suite's authors saw by eye in their run under this profile; empty where nothing is said."""
     lacking: Phrase
     """Names of the pictures that the report does not have; empty where it has all."""
 
@@ -45,9 +47,10 @@ def shown(
             Shown(
                 figure=figure.figure,
                 says=figure.says,
-                answers=[(one.text, answer) for one in asked for answer in _answers(one, figure)],
+                answers=[(one, answer) for one in asked for answer in _answers(one, figure)],
                 held=[in_words(one) for one in held if one.expectation.source in figure.answered_by],
                 pictures=there,
+                seen=figure.seen,
                 lacking=listed(missing) if missing else Phrase(""),
             )
         )

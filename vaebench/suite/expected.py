@@ -29,7 +29,7 @@ def resolve_expected(
             continue
         broken = findings.touches(path)
         own = entry.get("profile")
-        if own is not None and not _is_profile(own, reading.profiles, path, findings):
+        if own is not None and not is_profile(own, reading.profiles, (*path, "profile"), findings):
             continue
         elsewhere = own is not None and own != reading.profile
         noted = findings.under() if elsewhere else findings
@@ -44,11 +44,12 @@ def resolve_expected(
     return tuple(found)
 
 
-def _is_profile(name: str, profiles: tuple[str, ...], path: Path, findings: Findings) -> bool:
+def is_profile(name: str, profiles: tuple[str, ...], path: Path, findings: Findings) -> bool:
+    """Whether the suite has it; that it has not goes to `findings`."""
     if name not in profiles and profiles:
-        findings.unknown((*path, "profile"), f"{shown(name)} is none of the suite's profiles", name, profiles)
+        findings.unknown(path, f"{shown(name)} is none of the suite's profiles", name, profiles)
     elif not profiles:
-        findings.add((*path, "profile"), "the suite has no profiles of its own")
+        findings.add(path, "the suite has no profiles of its own")
     return name in profiles
 
 

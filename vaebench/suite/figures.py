@@ -4,7 +4,9 @@ from typing import Any
 
 from vaebench.catalog.parameters import shown
 from vaebench.suite.contrasts import side_is_known
+from vaebench.suite.expected import is_profile
 from vaebench.suite.mistakes import Findings, Path, enumerated
+from vaebench.suite.profiles import Reading
 from vaebench.suite.schema import BROKEN
 from vaebench.suite.scoring import Ground
 from vaebench.suite.suite import DocumentFigure, split_side
@@ -27,8 +29,9 @@ OF_ALL = ("sub-code",)
 """What it shows of several variants together."""
 
 
-def resolve_figures(content: dict[str, Any], ground: Ground, findings: Findings) -> tuple[DocumentFigure, ...]:
+def resolve_figures(reading: Reading, ground: Ground, findings: Findings) -> tuple[DocumentFigure, ...]:
     """The figures whose pictures, questions and sources the suite has; what is wrong goes to `findings`."""
+    content = reading.content
     answers = _answers(content)
     found: list[DocumentFigure] = []
     first: dict[str, int] = {}
@@ -49,9 +52,12 @@ def resolve_figures(content: dict[str, Any], ground: Ground, findings: Findings)
             if text not in answers:
                 what = f"{shown(text)} is no question of the suite, and no source of what it expects"
                 findings.unknown((*path, "answered_by", number), what, text, answers)
-        if on is not None and not broken:
+        seen = entry.get("seen", {})
+        sound = [is_profile(profile, reading.profiles, (*path, "seen", profile), findings) for profile in seen]
+        if on is not None and all(sound) and not broken:
             says, questions = " ".join(entry["says"].split()), tuple(text for _, text in answered_by)
-            found.append(DocumentFigure(label, says, tuple(entry["ours"]), on, questions))
+            by_eye = " ".join(seen.get(reading.profile, "").split())
+            found.append(DocumentFigure(label, says, tuple(entry["ours"]), on, questions, by_eye))
     return tuple(found)
 
 

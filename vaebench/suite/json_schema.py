@@ -66,6 +66,7 @@ MEANINGS_OF_FIGURE = {
     "ours": "The pictures that show it, each variant:kind, or sub-code.",
     "on": "Data set view of the pictures; without it the suite's first.",
     "answered_by": "Questions of the suite, and sources of its expectations, that measure what the figure says.",
+    "seen": "Profile → what its authors saw by eye in their run under it; shown in reports of that profile.",
 }
 
 

@@ -125,7 +125,7 @@ def _resolved(
     for column in (*ranking, *compared):
         metrics += () if covers(metrics, column) else (column,)
     expected = resolve_expected(reading, metrics, ground, findings)
-    figures = resolve_figures(content, ground, findings)
+    figures = resolve_figures(reading, ground, findings)
     if len(findings):
         return None
     wanted = dict.fromkeys(metric.partition(".")[0] for metric in metrics)

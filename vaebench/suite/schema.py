@@ -133,6 +133,7 @@ class FigureShape(Shape):
     ours: Annotated[list[Text], Field(min_length=1)]
     on: Text = ABSENT
     answered_by: Annotated[list[Text], Field(min_length=1)] = ABSENT
+    seen: Annotated[dict[Name, Text], Field(min_length=1)] = ABSENT
 
 
 class ProfileShape(Shape):

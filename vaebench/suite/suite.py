@@ -99,6 +99,8 @@ class DocumentFigure:
     """Data set view."""
     answered_by: tuple[str, ...] = ()
     """Questions of the suite, and sources of its expectations, that measure what the figure says."""
+    seen: str = ""
+    """What the suite's authors saw by eye in their run under this profile."""
 
 
 @dataclass(frozen=True)
