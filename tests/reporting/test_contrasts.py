@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.reporting.fabrication import TINY, fabricate, failed, plausible
+from tests.reporting.fabrication import CENTRES, TINY, fabricate, failed, plausible
 from vaebench.reporting import statistics
 from vaebench.reporting.contrasts import COLUMNS, contrasts_table
 from vaebench.reporting.runs import runs_table
@@ -75,6 +75,18 @@ def test_numbers_that_answer_different_questions_are_higher_or_lower_but_never_b
     assert primary(contrasts_of(tiny, results), "vae:elbo", "binary")["verdict"] == "practice lower"
 
 
+@pytest.mark.parametrize(("view", "word"), [("grey", "theory better"), ("binary", "practice higher")])
+def test_draws_and_means_are_held_against_other_images_where_pixels_are_binary(results, monkeypatch, view, word):
+    """Draws against images of ink or none, means against grey ones: neither distance says which images are better."""
+    monkeypatch.setitem(CENTRES, "frechet.ancestral", 100.0)
+    monkeypatch.setitem(CENTRES, "frechet.mean", 200.0)
+    sides = {"theory": "vae:frechet.ancestral", "practice": "vae:frechet.mean"}
+    contrasts = [{"question": "Means for draws?", **sides}]
+    content = {**TINY, "datasets": [f"digits/{view}"], "variants": ["vae"], "metrics": ["frechet"]}
+    suite = load_suite_mapping({**content, "contrasts": contrasts})
+    assert contrasts_of(suite, results)["verdict"].tolist() == [word]
+
+
 def test_a_contrast_has_rows_only_where_both_sides_run(tiny, results):
     contrasts = contrasts_of(tiny, results)
     assert set(contrasts[contrasts["practice"] == "vae-mse"]["view"]) == {"grey"}
@@ -94,6 +106,17 @@ def test_below_five_shared_seeds_nothing_is_comparable(results):
     contrasts = contrasts_of(load_suite_mapping({**TINY, "seeds": 4}), results)
     assert set(contrasts["verdict"]) == {"not comparable"}
     assert contrasts["p_holm"].isna().all()
+
+
+def test_a_model_that_exploded_is_compared_with_nothing(tiny, results):
+    """One seed of five at 1e17 makes any t test say that nothing can be told; it is no number of a trained model."""
+
+    def numbers(planned, column):
+        return 1e17 if (planned.variant, planned.cell.seed) == ("vae-mse", 2) else plausible(planned, column)
+
+    row = primary(contrasts_of(tiny, results, numbers=numbers), "vae-mse", "grey")
+    assert (row["verdict"], row["seeds"]) == ("not comparable", 4)
+    assert abs(row["difference"]) < 10
 
 
 def test_a_failed_side_leaves_the_question_unanswered(tiny, results):

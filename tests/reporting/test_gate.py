@@ -189,6 +189,15 @@ def test_other_seeds_are_compared_by_welch_and_the_old_ones_have_vanished(tmp_pa
 
 
 @pytest.mark.parametrize("keep_runs", [True, False])
+def test_a_model_that_explodes_shuts_the_gate_where_no_test_of_means_would(tmp_path, before, keep_runs):
+    before = before if keep_runs else dataclasses.replace(before, runs=None)
+    blown = run_of(tmp_path / "now", numbers=shifted(0.0, noise={3: 1e17}))
+    found = gate(before, blown)
+    assert texts(found.problems) == ["exploded: digits/grey vae-mse bits_per_dim: exploded at seed 3 (1.000e+17)"]
+    assert gate(blown, blown).passed
+
+
+@pytest.mark.parametrize("keep_runs", [True, False])
 def test_vanished_rows_columns_and_seeds_shut_the_gate(tmp_path, before, keep_runs):
     before = before if keep_runs else dataclasses.replace(before, runs=None)
     fewer = {

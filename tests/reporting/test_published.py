@@ -1,5 +1,7 @@
 """Published against measured: the verdict of each expectation, what a reader sees of it, and the gate."""
 
+import dataclasses
+
 import pytest
 
 from tests.reporting.fabrication import TINY, fabricate, failed, plausible
@@ -86,6 +88,13 @@ def test_what_has_no_number_on_one_side_is_not_measured():
     assert (
         judge(order("vae:elbo", "b:elbo"), None, values(vae_elbo={0: 1.0}, b_elbo={1: 2.0})).verdict == "not measured"
     )
+
+
+def test_what_nobody_published_is_counted_as_ours():
+    held = values(vae_elbo=[1, 2, 3], iwae_elbo=[2, 3, 4])
+    sources = ("somebody", "Ours: a larger family", "our own guess", "ourselves")
+    expected = (dataclasses.replace(order("vae:elbo", "iwae:elbo"), source=source) for source in sources)
+    assert summary([judge(one, None, held) for one in expected]) == "4 expectations, 2 of them ours: 4 agree"
 
 
 def test_a_number_of_another_profile_is_shown_and_not_judged():

@@ -99,6 +99,14 @@ def test_not_comparable_says_why(results):
     assert "so far" in report
 
 
+def test_a_side_that_exploded_is_why_the_two_are_not_comparable(tiny, results):
+    def numbers(planned, column):
+        return 1e17 if (planned.variant, planned.cell.seed) == ("vae-mse", 2) else plausible(planned, column)
+
+    answer = section(report_of(tiny, results, numbers=numbers), "### Does fixing σ(z) = 1 produce a more useful model?")
+    assert "4 seeds have a number on both sides, 5 are needed; `vae-mse` exploded at seed 2 (1.000e+17)" in answer
+
+
 def test_a_side_whose_models_failed_is_why_the_two_are_not_comparable(tiny, results):
     def at_different_steps(planned):
         step = 100 + planned.cell.seed

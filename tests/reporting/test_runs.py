@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tests.reporting.fabrication import EVALUATOR, SOURCES, done, fabricate, failed
-from vaebench.reporting.runs import COLUMNS, protocol_text, runs_table, wanted_columns
+from vaebench.reporting.runs import COLUMNS, exploded, protocol_text, runs_table, wanted_columns
 from vaebench.reporting.tables import write_table
 from vaebench.store.record import MetricRequest, MetricValue
 from vaebench.suite.expansion import expand
@@ -139,3 +139,19 @@ def test_no_note_is_a_formula(tiny, results, message):
     fabricate(tiny, results, instead={"vae": broken})
     notes = only(runs_table(tiny, results), variant="vae", metric="kl")["note"]
     assert all(note.startswith("'") and "\n" not in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("values", "odd"),
+    [
+        ([-97.0, -98.0, -99.0, -98.5, -1.3e17], {4}),
+        ([-97.0, math.pi * 1e9, -99.0, -1.3e17, -98.0], {1, 3}),
+        ([-97.0, -98.0, -99.0, -98.5, -800.0], set()),  # far worse, and trained
+        ([0.5, 0.5, 0.5, 0.5, 3.0], set()),  # numbers that hardly vary are no yardstick
+        ([1.0, 1.0 + 1e-9, 1.0 - 1e-9, 1.0, 2.0], set()),
+        ([1e9, 1.1e9, 0.9e9, 1e9, 3e9], set()),
+        ([-97.0, -1.3e17], set()),  # of two nobody can say which is odd
+    ],
+)
+def test_only_what_is_finite_by_chance_has_exploded(values, odd):
+    assert exploded(dict(enumerate(values))) == odd

@@ -9,7 +9,7 @@ import pandas as pd
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.reporting import statistics
-from vaebench.reporting.runs import RowKey, values_by_seed, wanted_columns
+from vaebench.reporting.runs import RowKey, compared_values, wanted_columns
 from vaebench.reporting.text import note
 from vaebench.suite.comparability import SEEDS_FOR_VERDICT, incomparable
 from vaebench.suite.expansion import Impossible, compose
@@ -88,7 +88,7 @@ def contrasts_table(suite: Suite, runs: pd.DataFrame) -> pd.DataFrame:
 
 def contrast_tests(suite: Suite, runs: pd.DataFrame) -> list[PairedTest]:
     """Every comparison of a suite, in the order of its contrasts, data sets and metrics."""
-    values = values_by_seed(runs, capped=False)
+    values = compared_values(runs)
     return [
         test
         for contrast in suite.contrasts
@@ -133,7 +133,7 @@ def _tests_on(suite: Suite, contrast: Contrast, source: str, values: Values) -> 
             metric,
             left,
             right,
-            _direction(left, right),
+            _direction(left, right, view),
             seeds,
             tuple(before[seed] for seed in seeds),
             tuple(after[seed] for seed in seeds),
@@ -163,12 +163,22 @@ def _columns(
     return [(name, name, name, name == primary) for name in ([primary] if primary else []) + others]
 
 
-def _direction(theory: str, practice: str) -> str:
-    """In which direction the comparison is better: numbers that answer different questions are only higher or lower."""
+def _direction(theory: str, practice: str, view: str) -> str:
+    """In which direction the comparison is better: numbers that answer different questions are only higher or lower.
+
+    So are those of draws and of means where pixels are binary: draws are held against binary images, means against
+    grey ones.
+    """
     catalog = load_catalog()
     same_question = catalog.metric_of(theory) is catalog.metric_of(practice)
+    if catalog.views[view].measure == "counting":
+        same_question &= _is_of_draws(theory) == _is_of_draws(practice)
     directions = {catalog.column(theory).better, catalog.column(practice).better}
     return directions.pop() if same_question and len(directions) == 1 else "none"
+
+
+def _is_of_draws(column: str) -> bool:
+    return column.partition(".")[2].startswith("ancestral")
 
 
 def _row(test: PairedTest, p_holm: float | None, level: float) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from vaebench.catalog.catalog import MetricPart, load_catalog
 from vaebench.reporting import statistics
 from vaebench.reporting.compare import Key, Side, compare_means
 from vaebench.reporting.published import judged as judged_expectations
-from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey, stale_reason
+from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey, exploded, stale_reason
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import absent, counted, half_width, number, to_the_place_of
 from vaebench.store.files import StoreError
@@ -33,7 +33,8 @@ SPEECHLESS = ("share", "ratio")
 WORSE, BETTER, CHANGED = "worse", "better", "changed"
 WITHIN, EQUAL, UNTESTED = "within tolerance", "equal", "not tested"
 
-REGRESSION, PROTOCOL, STALE_CELLS, NOTHING = "regression", "changed protocol", "stale cells", "nothing tested"
+REGRESSION, EXPLOSION, PROTOCOL = "regression", "exploded", "changed protocol"
+STALE_CELLS, NOTHING = "stale cells", "nothing tested"
 EXPECTATION = "not as expected"
 VANISHED_ROW, VANISHED_COLUMN, VANISHED_SEEDS = "vanished row", "vanished column", "vanished seeds"
 IMPROVEMENT, CHANGE, NEW, NOTE = "too good?", "changed", "new", "note"
@@ -143,6 +144,7 @@ def gate(
         *pair.vanished_rows(),
         *pair.vanished_columns(),
         *pair.vanished_seeds(),
+        *pair.explosions(),
         *pair.changed_protocols(),
         *pair.stale_cells(),
         *pair.expectations(exact=True),
@@ -318,6 +320,17 @@ class _Pair:
         is_stale = any(row == key.runs and status == STALE for (row, _, _), (status, _) in self.absences.items())
         if self.baseline.runs is None and here < before and not is_stale:
             yield Finding(VANISHED_SEEDS, f"{_place(key)}: {counted(here, 'complete seed')}, {before} in the baseline")
+
+    def explosions(self) -> Iterator[Finding]:
+        """Numbers that are finite by chance, and were not so before; no test of means would notice them."""
+        for key in self.keys:
+            old, here = (side.values.get(key.runs, {}) for side in (self.baseline, self.now))
+            for metric in self.columns:
+                values = here.get(metric, {})
+                for seed in sorted(exploded(values) - exploded(old.get(metric, {}))):
+                    yield Finding(
+                        EXPLOSION, f"{_place(key)} {metric}: exploded at seed {seed} ({number(values[seed])})"
+                    )
 
     def changed_protocols(self) -> Iterator[Finding]:
         """One line for each change of a metric's protocol, however many rows it meets."""

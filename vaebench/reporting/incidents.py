@@ -8,8 +8,18 @@ from typing import Any
 import pandas as pd
 
 from vaebench.reporting.content import Code, Phrase, listed, separated
-from vaebench.reporting.runs import DONE, FAILED, MISSING, NOT_APPLICABLE, STALE, RowKey
+from vaebench.reporting.runs import (
+    DONE,
+    FAILED,
+    MISSING,
+    NOT_APPLICABLE,
+    STALE,
+    RowKey,
+    exploded,
+    values_by_seed,
+)
 from vaebench.reporting.tables import each_row
+from vaebench.reporting.text import number
 from vaebench.suite.expansion import expand
 from vaebench.suite.suite import Suite
 
@@ -39,6 +49,17 @@ def failures(runs: pd.DataFrame) -> dict[RowKey, str]:
     notes = _gathered((((run.dataset, run.view, run.variant), _pattern(run.note)), run.note) for run in failed)
     said = _gathered((row, _joined([*alike])) for (row, _), alike in notes.items())
     return {row: f"{len(seeds[row])} of {len(models[row])} models failed: {'; '.join(said[row])}" for row in seeds}
+
+
+def explosions(runs: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:
+    """Data set, view, variant and metric → `exploded at seed 0 (-1.329e+17)`, of models that exploded."""
+    found = {}
+    for row, metrics in values_by_seed(runs).items():
+        for metric, values in metrics.items():
+            said = [f"at seed {seed} ({number(values[seed])})" for seed in sorted(exploded(values))]
+            if said:
+                found[*row, metric] = f"exploded {', '.join(said)}"
+    return found
 
 
 def not_applicable(runs: pd.DataFrame) -> list[Incident]:

@@ -9,13 +9,15 @@ import pandas as pd
 from vaebench.catalog.catalog import load_catalog
 from vaebench.reporting import statistics
 from vaebench.reporting.content import Cell, Code, Column, Phrase, Row, Table, Text, badge, plain, separated
-from vaebench.reporting.runs import RowKey, values_by_seed
+from vaebench.reporting.runs import RowKey, compared_values
 from vaebench.reporting.text import ABSENT, counted, number, to_the_place_of, with_error
 from vaebench.suite.suite import Expectation, Suite, split_side
 
 WITHIN, OUTSIDE = "within the band", "outside the band"
 HOLDS, BROKEN, UNDECIDED = "order holds", "order does not hold", "order undecided"
 NOT_MEASURED, NOT_JUDGED = "not measured", "not judged"
+OURS = ("our", "ours")
+"""What the source of an expectation begins with that nobody has published."""
 
 Values = Mapping[RowKey, Mapping[str, Mapping[int, float]]]
 """Row → metric → seed → value."""
@@ -63,8 +65,8 @@ class Judged:
 
 
 def judged(suite: Suite, runs: pd.DataFrame) -> list[Judged]:
-    """Every expectation of the suite, in its order. Values at the cap of their evaluator are held against nothing."""
-    values = values_by_seed(runs, capped=False)
+    """Every expectation of the suite, in its order."""
+    values = compared_values(runs)
     return [judge(expectation, suite.profile, values) for expectation in suite.expected]
 
 
@@ -109,14 +111,16 @@ def in_words(one: Judged) -> Phrase:
 
 
 def summary(found: Sequence[Judged]) -> str:
-    """`5 expectations: 3 agree, 1 does not, 1 not measured`"""
+    """`5 expectations, 2 of them ours: 3 agree, 1 does not, 1 not measured`"""
     agree, fail = sum(one.verdict in (WITHIN, HOLDS) for one in found), sum(one.failed for one in found)
     parts = [f"{agree} {'agrees' if agree == 1 else 'agree'}"] if agree else []
     parts += [f"{fail} {'does' if fail == 1 else 'do'} not"] if fail else []
     others = {UNDECIDED: "undecided", NOT_JUDGED: NOT_JUDGED, NOT_MEASURED: NOT_MEASURED}
     counts = {word: sum(one.verdict == verdict for one in found) for verdict, word in others.items()}
     parts += [f"{count} {word}" for word, count in counts.items() if count]
-    return f"{counted(len(found), 'expectation')}: {', '.join(parts)}"
+    own = sum(one.expectation.source.split()[0].rstrip(":,;").lower() in OURS for one in found)
+    whose = f", {own} of them ours" if own else ""
+    return f"{counted(len(found), 'expectation')}{whose}: {', '.join(parts)}"
 
 
 def _of(side: str, on: str, values: Values) -> Mapping[int, float]:

@@ -25,7 +25,7 @@ from vaebench.reporting.content import (
     separated,
 )
 from vaebench.reporting.contrasts import PairedTest, contrast_tests, differing_parts
-from vaebench.reporting.incidents import failures
+from vaebench.reporting.incidents import explosions, failures
 from vaebench.reporting.runs import NOT_APPLICABLE, RowKey, at_cap
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import ABSENT, absent, beside, half_width, number, probability, setting, to_the_place_of
@@ -101,7 +101,7 @@ def questions(suite: Suite, runs: pd.DataFrame, contrasts: pd.DataFrame) -> list
     """The contrasts of a suite in its order, with their rows of contrasts.csv put into words."""
     tests = contrast_tests(suite, runs)
     pairs = list(zip(tests, each_row(contrasts), strict=True))
-    facts = _Facts(_incomparable_reasons(runs), collapsed(runs), failures(runs))
+    facts = _Facts(_incomparable_reasons(runs), collapsed(runs), failures(runs), explosions(runs))
     found = []
     for contrast in suite.contrasts:
         mine = [(test, row) for test, row in pairs if test.contrast is contrast]
@@ -167,6 +167,8 @@ class _Facts:
     collapsed: dict[RowKey, str]
     failed: dict[RowKey, str]
     """Rows of which models failed → how many, and what they said."""
+    exploded: dict[tuple[str, str, str, str], str]
+    """Data set, view, variant and metric → at which seeds a model exploded."""
 
 
 def _answer(test: PairedTest, row: Any, facts: _Facts) -> Answer:
@@ -240,6 +242,8 @@ def _reason(test: PairedTest, row: Any, facts: _Facts) -> Phrase:
             return Phrase(reason)
     count = "no seed has" if row.seeds == 0 else "1 seed has" if row.seeds == 1 else f"{row.seeds} seeds have"
     why = [Phrase("; ", Code(variant), f": {said}") for variant, said in _said_of_sides(test, facts.failed)]
+    blown = ((variant, facts.exploded.get((row.dataset, row.view, variant, metric))) for variant, metric in sides)
+    why += [Phrase("; ", Code(variant), f" {said}") for variant, said in dict.fromkeys(blown) if said]
     return Phrase(f"{count} a number on both sides, {SEEDS_FOR_VERDICT} are needed", *why)
 
 

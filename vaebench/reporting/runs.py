@@ -1,6 +1,7 @@
 """runs.csv: one row per planned cell and metric, with the number or the reason why there is none."""
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ THEN = "; "
 
 RowKey = tuple[str, str, str]
 """Data set, view, variant: one row of a leaderboard."""
+
+FAR = 1e4
+SEEDS_TO_EXPLODE = 3
+"""With fewer it cannot be said which of them is the odd one."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,33 @@ def values_by_seed(
         if run.status in kept and not math.isnan(run.value) and (capped or not at_cap(run)):
             row.setdefault(run.metric, {})[run.seed] = run.value
     return found
+
+
+def compared_values(runs: pd.DataFrame) -> dict[RowKey, dict[str, dict[int, float]]]:
+    """Those of `values_by_seed` that are held against others: none at the cap of its evaluator, and of no model that
+    exploded."""
+    values = values_by_seed(runs, capped=False)
+    return {
+        row: {
+            metric: {seed: value for seed, value in of_seeds.items() if seed not in exploded(of_seeds)}
+            for metric, of_seeds in metrics.items()
+        }
+        for row, metrics in values.items()
+    }
+
+
+def exploded(of_seeds: Mapping[int, float]) -> set[int]:
+    """The seeds that lie FAR times as far from the median of all as half of them do, as it lies from 0, and as 1.
+
+    Such a number is finite by chance. It says that training failed, as one that is not finite does, and no mean over
+    seeds, interval or test means anything beside it.
+    """
+    if len(of_seeds) < SEEDS_TO_EXPLODE:
+        return set()
+    middle = statistics.median(of_seeds.values())
+    distances = {seed: abs(value - middle) for seed, value in of_seeds.items()}
+    scale = max(statistics.median(distances.values()), abs(middle), 1.0)
+    return {seed for seed, distance in distances.items() if distance > FAR * scale}
 
 
 def unfinished(runs: pd.DataFrame) -> dict[str, Any]:
