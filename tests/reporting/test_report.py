@@ -99,6 +99,15 @@ def test_not_comparable_says_why(results):
     assert "so far" in report
 
 
+def test_two_names_of_one_model_are_said_to_be_one(results):
+    mixture = {"name": "mixture", "extends": "vae", "generation": {"prior": "fitted-gmm"}}
+    again = {"name": "again", "extends": "vae"}
+    report = report_of(load_suite_mapping({**TINY, "variants": [*TINY["variants"], mixture, again]}), results)
+    assert "The models of `vae`, sampled in another way." in section(report, "### `mixture`: Variational autoencoder")
+    assert "The models of `vae`." in section(report, "### `again`: Variational autoencoder")
+    assert report.count("The models of") == 2
+
+
 def test_a_side_that_exploded_is_why_the_two_are_not_comparable(tiny, results):
     def numbers(planned, column):
         return 1e17 if (planned.variant, planned.cell.seed) == ("vae-mse", 2) else plausible(planned, column)

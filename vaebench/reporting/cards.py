@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaebench.catalog.catalog import Practice, load_catalog
+from vaebench.reporting.content import Code, Phrase
 from vaebench.reporting.text import setting
-from vaebench.suite.expansion import Impossible, compose
+from vaebench.suite.expansion import Impossible, compose, expand
 from vaebench.suite.suite import Suite, Variant
 
 WITH_EQUATION = ("objective", "likelihood", "posterior", "prior")
@@ -40,13 +41,28 @@ class Card:
     """Network, size of the code, way to generate."""
     practised: list[Practice]
     """Public code that does the same."""
+    shared: Phrase
+    """`The models of ae, sampled in another way`; empty where no variant before it has the same."""
 
 
 def cards(suite: Suite) -> list[Card]:
-    return [_card(suite, variant) for variant in suite.variants]
+    models: dict[str, set[str]] = {variant.name: set() for variant in suite.variants}
+    for planned in expand(suite).planned:
+        models[planned.variant].add(planned.cell.id)
+    return [_card(suite, variant, _shared(suite, variant, models)) for variant in suite.variants]
 
 
-def _card(suite: Suite, variant: Variant) -> Card:
+def _shared(suite: Suite, variant: Variant, models: dict[str, set[str]]) -> Phrase:
+    """Two names of one model have the same pictures of it, which a reader should know."""
+    names = [one.name for one in suite.variants]
+    before = [name for name in names[: names.index(variant.name)] if models[name] & models[variant.name]]
+    if not before:
+        return Phrase()
+    differs = variant.generation != suite.variant(before[0]).generation
+    return Phrase("The models of ", Code(before[0]), ", sampled in another way" if differs else "", ".")
+
+
+def _card(suite: Suite, variant: Variant, shared: Phrase) -> Card:
     parts = {**variant.composition, "generation": variant.generation}
     said_if_true = {"conditional"}
     others = [name for name in parts if name not in WITH_EQUATION and (name not in said_if_true or parts[name])]
@@ -61,6 +77,7 @@ def _card(suite: Suite, variant: Variant) -> Card:
         choices=[choice for part in WITH_EQUATION for choice in _choices(suite, variant, part)],
         practised=list(load_catalog().practised.get(variant.name, ())),
         others=[Choice(name, setting(parts[name]), "") for name in others],
+        shared=shared,
     )
 
 
