@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from vaebench.project import results_index
 from vaebench.project.results_index import Numbers
@@ -18,6 +19,13 @@ def test_the_table_is_that_of_what_is_published() -> None:
     found = results_index.PLACE.search(text)
     assert found is not None
     assert found[0] == f"{found[1]}{results_index.lines(RESULTS)}{found[2]}"
+
+
+def test_what_each_shows_is_said_in_two_sentences() -> None:
+    summaries = YAML(typ="safe").load((RESULTS / "summaries.yaml").read_text(encoding="utf-8"))
+    for name, said in summaries.items():
+        words = re.sub(r"\{[^{}]*\}", "0", said["in_short"])
+        assert len(re.findall(r"[.!?](?:\s|$)", words)) == 2, name
 
 
 def test_what_readme_tells_a_newcomer_to_expect_is_what_is_published() -> None:

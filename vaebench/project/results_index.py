@@ -1,4 +1,4 @@
-"""results/README.md: what is published, a line for each suite, with its numbers read from its tables.
+"""results/README.md: what is published, a line for each suite and more below, with numbers read from its tables.
 
     python -m vaebench.project.results_index results
 
@@ -12,6 +12,7 @@ results/summaries.yaml holds the words. A place in braces is filled in:
 
 import re
 import sys
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ COLUMNS = ("folder", "command", "machine, time", "date, commit", "what it shows"
 PLACE = re.compile(r"(<!-- published -->\n).*?(<!-- /published -->\n)", re.DOTALL)
 NUMBER = re.compile(r"(?P<source>\S+/\S+) (?P<variant>\S+):(?P<metric>\S+)")
 SEEN_BY = "seen by: "
+WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,19 @@ class Numbers:
 
 
 def lines(results: Path) -> str:
-    """The table in Markdown, in the order of the summaries."""
+    """The table in Markdown, in the order of the summaries, and below it what there is to say of each."""
     summaries = YAML(typ="safe").load((results / "summaries.yaml").read_text(encoding="utf-8"))
     published = {path.parent.name for path in results.glob("*/suite.lock.json")}
     if published != set(summaries):
         raise ValueError(f"summaries.yaml and the folders differ: {', '.join(sorted(published ^ set(summaries)))}")
-    return "".join(map(_line, [COLUMNS, ["---"] * len(COLUMNS), *(_cells(results, *one) for one in summaries.items())]))
+    rows = [COLUMNS, ["---"] * len(COLUMNS), *(_cells(results, *one) for one in summaries.items())]
+    return "".join([*map(_line, rows), *(_paragraph(results, *one) for one in summaries.items())])
+
+
+def _paragraph(results: Path, name: str, said: dict[str, str]) -> str:
+    """In lines of the width of the other documents."""
+    words = " ".join(Numbers.of(SuiteFolder(results / name)).filled(said["shows"]).split())
+    return f"\n## {name}\n\n{textwrap.fill(words, WIDTH, break_long_words=False, break_on_hyphens=False)}\n"
 
 
 def _cells(results: Path, name: str, said: dict[str, str]) -> list[str]:
@@ -91,7 +100,7 @@ def _cells(results: Path, name: str, said: dict[str, str]) -> list[str]:
     lock = read_lock(folder.lock)
     commit = (lock.git or {}).get("commit", "unknown")[:7]
     command = f"`{command_of(lock.content)}`" + (f" (with `{said['needs']}`)" if "needs" in said else "")
-    shows = " ".join(Numbers.of(folder).filled(said["shows"]).split())
+    shows = " ".join(Numbers.of(folder).filled(said["in_short"]).split())
     return [
         f"[{name}]({name}/report.md)",
         command,
