@@ -126,11 +126,13 @@ def on_digits(content: dict[str, Any]) -> dict[str, Any]:
     content["defaults"] = _small(defaults)
     content["variants"] = [_small(entry) if isinstance(entry, dict) else entry for entry in content["variants"]]
     content["metrics"] = [_overridden(entry) for entry in content["metrics"]]
-    content["expected"] = _distinct(
-        [{key: value for key, value in entry.items() if key != "profile"} for entry in content.get("expected", [])]
-    )
-    content["figures"] = [_answerable(entry, content) for entry in content.get("figures", [])]
+    content["expected"] = _distinct([_without("profile", entry) for entry in content.get("expected", [])])
+    content["figures"] = [_answerable(_without("seen", entry), content) for entry in content.get("figures", [])]
     return content | {"seeds": 1, "budget": {"extends": "quick", **_least_budget()}}
+
+
+def _without(key: str, entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name != key}
 
 
 def _renamed(value: Any) -> Any:
