@@ -165,6 +165,17 @@ def test_a_law_that_a_code_cannot_have_leaves_no_samples(grey: Source) -> None:
     assert not [name for name in kept if "@" in name]
 
 
+def test_codes_that_are_not_finite_leave_no_mixture_and_cost_nothing_else(grey: Source) -> None:
+    """A model that exploded is still shown."""
+    subject = subject_of(grey)
+    for name, parameter in subject.model.named_parameters():
+        if name.startswith("posterior"):
+            parameter.mul_(1e200)
+    kept = keepsakes(subject, priors=["fitted-gmm"])
+    assert {"originals", "sample_means"} <= set(kept)
+    assert not [name for name in kept if "@" in name]
+
+
 def test_strips_hold_the_decoders_mean_and_sigma_at_the_first_samples(grey: Source) -> None:
     subject = subject_of(grey, **GAUSSIAN)
     kept = keepsakes(subject)

@@ -34,6 +34,7 @@ from vaebench.reporting.figures import (
     latents,
     marks,
     rate_distortion,
+    samples,
     sharpness,
     strips,
     style,
@@ -421,6 +422,10 @@ def test_samples_come_from_where_the_variant_says(made: Made) -> None:
         assert np.array_equal(shown.data[f"{variant}/draws"], arrays[draws][:20].astype(np.float32))
         assert whence in shown.caption
     assert not np.array_equal(arrays["sample_means"], arrays["sample_means@fitted-gmm"])
+
+
+def test_every_law_of_the_catalog_has_its_words() -> None:
+    assert set(samples.LAWS) == set(load_catalog().generation["prior"].choices)
 
 
 def test_a_prior_that_is_asked_for_later_has_its_pictures_too(results: ResultsFolder) -> None:

@@ -79,6 +79,19 @@ def test_a_row_with_one_incomplete_cell_is_never_ranked_and_stands_below(tiny, r
     assert grey["rank"].iloc[:-1].tolist() == list(range(1, len(grey)))
 
 
+def test_a_row_with_a_model_that_exploded_is_shown_and_never_ranked(tiny, results):
+    """Its seeds could not be told from those of the best row, whose group it would join."""
+
+    def numbers(planned, column):
+        return 1e17 if (planned.variant, planned.cell.seed) == ("vae-mse", 2) else plausible(planned, column)
+
+    leaderboard = leaderboard_of(tiny, results, numbers=numbers)
+    found = row(leaderboard, "digits", "grey", "vae-mse")
+    assert (pd.isna(found["rank"]), pd.isna(found["group"])) == (True, True)
+    assert found["bits_per_dim"] > 1e16
+    assert "vae-mse" not in set(leaderboard.best("digits", "grey").table["variant"])
+
+
 def test_equal_rows_share_a_rank_and_the_next_is_skipped(tiny, results):
     def numbers(planned, column):
         return 2.0 if planned.variant in ("vae", "vae-gaussian") else plausible(planned, column)

@@ -265,7 +265,7 @@ def _shown(folder: CellFolder, priors: tuple[str, ...]) -> bool:
 def _keep_arrays(folder: CellFolder, subject: Subject, chosen: tuple[int, ...], priors: tuple[str, ...]) -> None:
     try:
         arrays = keepsakes(subject, chosen, priors)
-    except (NotImplementedError, RuntimeError):
+    except Exception:  # pictures are never worth a model's numbers
         traceback.print_exc()
         return
     with replacing(folder.arrays) as temporary, temporary.open("wb") as stream:

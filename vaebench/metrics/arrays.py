@@ -58,11 +58,12 @@ def _for_the_eye(value: Tensor) -> np.ndarray:
 
 
 def _samples(subject: Subject, prior: str) -> dict[str, Tensor]:
-    """None where there is no such law to draw codes from, or the decoder has no mean or gives nothing to draw."""
+    """None where there is no such law to draw codes from, as of codes that are not finite, or the decoder has no mean
+    or gives nothing to draw."""
     try:
         samples = generated(subject, SAMPLES, seed=0, prior=prior)
         images = {"sample_means": samples.mean, "sample_draws": samples.draw}
-    except (NoDensity, NotApplicable):
+    except (NoDensity, NotApplicable, ValueError):
         return {}
     return images if samples.y is None else {**images, "sample_labels": samples.y}
 

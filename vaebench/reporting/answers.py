@@ -13,7 +13,7 @@ from tabulate import tabulate
 from vaebench.catalog.catalog import load_catalog
 from vaebench.reporting import dictionary
 from vaebench.reporting.questions import UNITLESS
-from vaebench.reporting.runs import read_runs, values_by_seed
+from vaebench.reporting.runs import compared_values, read_runs
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import ABSENT, absent, beside, counted, half_width, probability, to_the_place_of
 from vaebench.store.files import StoreError
@@ -104,7 +104,7 @@ class Contrasts(Sequence[Contrast]):
         file = SuiteFolder(Path(path)).contrasts if Path(path).is_dir() else Path(path)
         table = dictionary.read(file, "contrasts")
         runs = SuiteFolder(file.parent).runs
-        values = values_by_seed(read_runs(runs), capped=False) if runs.is_file() else None
+        values = compared_values(read_runs(runs)) if runs.is_file() else None
         keys = ["question", "theory", "practice", "dataset", "view"]
         groups = [rows.reset_index(drop=True) for _, rows in table.groupby(keys, sort=False)]
         return cls(Contrast(rows, _seeds(rows, values)) for rows in groups if rows["primary"].any())

@@ -14,7 +14,7 @@ from tabulate import tabulate
 from vaebench.catalog.catalog import load_catalog
 from vaebench.reporting import dictionary, statistics
 from vaebench.reporting.ranking import groups, scores
-from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey, values_by_seed, wanted_columns
+from vaebench.reporting.runs import DONE, NOT_APPLICABLE, STALE, RowKey, compared_values, values_by_seed, wanted_columns
 from vaebench.reporting.sections import RANKING, Section, shown
 from vaebench.reporting.tables import each_row, write_table
 from vaebench.reporting.text import ABSENT, code_cell, escape_markdown, markdown_table
@@ -202,7 +202,7 @@ class _Summary:
     seeds: int
     failed: int
     values: dict[str, dict[int, float]]
-    """Metric → seed → value, of cells that are done."""
+    """Metric → seed → value, of cells that are done and of models that did not explode."""
     displayed: dict[str, dict[int, float]]
     """The same with stale values and those at a cap, which are shown and never ranked."""
 
@@ -239,7 +239,7 @@ class _Summary:
 
 def _summaries(suite: Suite, runs: pd.DataFrame, metrics: Iterable[str]) -> list[_Summary]:
     variants = {variant.name: variant for variant in suite.variants}
-    done, displayed = values_by_seed(runs, capped=False), values_by_seed(runs, (DONE, STALE))
+    done, displayed = compared_values(runs), values_by_seed(runs, (DONE, STALE))
     complete = _complete_cells(runs)
     return [
         _Summary(

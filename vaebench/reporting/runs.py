@@ -132,13 +132,12 @@ def compared_values(runs: pd.DataFrame) -> dict[RowKey, dict[str, dict[int, floa
     """Those of `values_by_seed` that are held against others: none at the cap of its evaluator, and of no model that
     exploded."""
     values = values_by_seed(runs, capped=False)
-    return {
-        row: {
-            metric: {seed: value for seed, value in of_seeds.items() if seed not in exploded(of_seeds)}
-            for metric, of_seeds in metrics.items()
-        }
-        for row, metrics in values.items()
-    }
+    return {row: {metric: _sound(of_seeds) for metric, of_seeds in metrics.items()} for row, metrics in values.items()}
+
+
+def _sound(of_seeds: dict[int, float]) -> dict[int, float]:
+    odd = exploded(of_seeds)
+    return {seed: value for seed, value in of_seeds.items() if seed not in odd}
 
 
 def exploded(of_seeds: Mapping[int, float]) -> set[int]:
