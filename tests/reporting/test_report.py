@@ -2,6 +2,7 @@
 
 import itertools
 import shlex
+from dataclasses import replace
 
 import pytest
 import scipy.stats
@@ -128,6 +129,37 @@ def test_a_side_whose_models_failed_is_why_the_two_are_not_comparable(tiny, resu
     count, last = len(tiny.seeds), 100 + max(tiny.seeds)
     why = f"`vae-mse`: {count} of {count} models failed: diverged at step 100 … {last} of its training."
     assert f"no seed has a number on both sides, 5 are needed; {why}" in answer
+
+
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        ("bits_per_dim", "; `vae-mse`: 1 of 5 models gave no number: the number is inf (practice"),
+        ("kl", " (practice"),
+    ],
+)
+def test_a_number_that_failed_is_named_where_it_is_compared_and_nowhere_else(tiny, results, metric, why):
+    def without_a_number(planned):
+        record = done(tiny, planned)
+        if planned.cell.seed != 2:
+            return record
+        values = [
+            replace(value, status="failed", value=None, stderr=None, note="the number is inf")
+            if value.metric == metric
+            else value
+            for value in record.metrics
+        ]
+        return replace(record, metrics=values)
+
+    answer = section(
+        report_of(
+            load_suite_mapping({**TINY, "seeds": 4 if metric == "kl" else 5}),
+            results,
+            instead={"vae-mse": without_a_number},
+        ),
+        "### Does fixing σ(z) = 1 produce a more useful model?",
+    )
+    assert f"4 seeds have a number on both sides, 5 are needed{why}" in answer
 
 
 def test_how_many_thousand_standard_deviations_is_not_said(tiny, results):

@@ -14,7 +14,7 @@ from vaebench.reporting.runs import (
     MISSING,
     NOT_APPLICABLE,
     STALE,
-    RowKey,
+    MetricKey,
     exploded,
     values_by_seed,
 )
@@ -41,18 +41,22 @@ def unfinished(runs: pd.DataFrame) -> list[Incident]:
     return _incidents(runs, lambda run: run.status in (FAILED, MISSING, STALE))
 
 
-def failures(runs: pd.DataFrame) -> dict[RowKey, str]:
-    """Rows of which models failed → `5 of 5 models failed: diverged at step 208 … 303 of its training`."""
-    models = _gathered(((run.dataset, run.view, run.variant), run.seed) for run in each_row(runs))
-    failed = [run for run in each_row(runs) if run.status == FAILED]
-    seeds = _gathered(((run.dataset, run.view, run.variant), run.seed) for run in failed)
-    notes = _gathered((((run.dataset, run.view, run.variant), _pattern(run.note)), run.note) for run in failed)
-    said = _gathered((row, _joined([*alike])) for (row, _), alike in notes.items())
-    return {row: f"{len(seeds[row])} of {len(models[row])} models failed: {'; '.join(said[row])}" for row in seeds}
+def failures(runs: pd.DataFrame) -> dict[MetricKey, str]:
+    """Of which models a number failed → `5 of 5 models failed: diverged at step 208 … 303 of its training`."""
+    asked = [run for run in each_row(runs) if run.status != NOT_APPLICABLE]
+    failed = [run for run in asked if run.status == FAILED]
+    statuses = _gathered(((_row(run), run.seed), run.status) for run in asked)
+    models = _gathered((_key(run), run.seed) for run in asked)
+    seeds = _gathered((_key(run), run.seed) for run in failed)
+    scored_elsewhere = {_key(run) for run in failed if statuses[_row(run), run.seed] != (FAILED,)}
+    notes = _gathered(((_key(run), _pattern(run.note)), run.note) for run in failed)
+    said = _gathered((key, _joined([*alike])) for (key, _), alike in notes.items())
+    what = {key: "gave no number" if key in scored_elsewhere else "failed" for key in seeds}
+    return {key: f"{len(seeds[key])} of {len(models[key])} models {what[key]}: {'; '.join(said[key])}" for key in seeds}
 
 
-def explosions(runs: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:
-    """Data set, view, variant and metric → `exploded at seed 0 (-1.329e+17)`, of models that exploded."""
+def explosions(runs: pd.DataFrame) -> dict[MetricKey, str]:
+    """Of which models a number exploded → `exploded at seed 0 (-1.329e+17)`."""
     found = {}
     for row, metrics in values_by_seed(runs).items():
         for metric, values in metrics.items():
@@ -116,6 +120,10 @@ def _incidents(runs: pd.DataFrame, concerns: Callable[[Any], Any]) -> list[Incid
         )
         for (status, said, metrics, seeds), rows in by_text.items()
     ]
+
+
+def _key(run: Any) -> MetricKey:
+    return run.dataset, run.view, run.variant, run.metric
 
 
 def _row(run: Any) -> tuple[str, str]:

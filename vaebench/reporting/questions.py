@@ -26,7 +26,7 @@ from vaebench.reporting.content import (
 )
 from vaebench.reporting.contrasts import PairedTest, contrast_tests, differing_parts
 from vaebench.reporting.incidents import explosions, failures
-from vaebench.reporting.runs import NOT_APPLICABLE, RowKey, at_cap
+from vaebench.reporting.runs import NOT_APPLICABLE, MetricKey, RowKey, at_cap
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import ABSENT, absent, beside, half_width, number, probability, setting, to_the_place_of
 from vaebench.suite.comparability import SEEDS_FOR_VERDICT
@@ -162,13 +162,13 @@ def _p_cell(answer: Answer) -> Cell:
 class _Facts:
     """What the runs say that contrasts.csv does not."""
 
-    incomparable: dict[tuple[str, str, str, str], str]
-    """Data set, view, variant and metric → why it has no number, or none that is compared."""
+    incomparable: dict[MetricKey, str]
+    """Why there is no number, or none that is compared."""
     collapsed: dict[RowKey, str]
-    failed: dict[RowKey, str]
-    """Rows of which models failed → how many, and what they said."""
-    exploded: dict[tuple[str, str, str, str], str]
-    """Data set, view, variant and metric → at which seeds a model exploded."""
+    failed: dict[MetricKey, str]
+    """Of how many models the number failed, and what they said."""
+    exploded: dict[MetricKey, str]
+    """At which seeds the number exploded."""
 
 
 def _answer(test: PairedTest, row: Any, facts: _Facts) -> Answer:
@@ -210,14 +210,9 @@ def _deviations(effect: float) -> str:
 
 
 def _collapsed_sides(test: PairedTest, found: dict[RowKey, str]) -> Phrase:
-    return separated([Phrase(Code(variant), f" ({where})") for variant, where in _said_of_sides(test, found)])
-
-
-def _said_of_sides(test: PairedTest, found: dict[RowKey, str]) -> list[tuple[str, str]]:
-    """The variants of a contrast of whose rows something is said, and what."""
     variants = dict.fromkeys((test.contrast.theory_side[0], test.contrast.practice_side[0]))
     rows = ((variant, found.get((test.dataset, test.view, variant))) for variant in variants)
-    return [(variant, said) for variant, said in rows if said]
+    return separated([Phrase(Code(variant), f" ({where})") for variant, where in rows if where])
 
 
 DIRECTIONS = {
@@ -236,18 +231,20 @@ def _reason(test: PairedTest, row: Any, facts: _Facts) -> Phrase:
     if row.verdict != statistics.NOT_COMPARABLE:
         return Phrase()
     sides = ((test.contrast.theory_side[0], test.theory_metric), (test.contrast.practice_side[0], test.practice_metric))
-    for variant, metric in sides:
-        reason = facts.incomparable.get((row.dataset, row.view, variant, metric))
-        if reason:
-            return Phrase(reason)
+    keys = [(row.dataset, row.view, variant, metric) for variant, metric in sides]
+    for key in keys:
+        if key in facts.incomparable:
+            return Phrase(facts.incomparable[key])
     count = "no seed has" if row.seeds == 0 else "1 seed has" if row.seeds == 1 else f"{row.seeds} seeds have"
-    why = [Phrase("; ", Code(variant), f": {said}") for variant, said in _said_of_sides(test, facts.failed)]
-    blown = ((variant, facts.exploded.get((row.dataset, row.view, variant, metric))) for variant, metric in sides)
-    why += [Phrase("; ", Code(variant), f" {said}") for variant, said in dict.fromkeys(blown) if said]
-    return Phrase(f"{count} a number on both sides, {SEEDS_FOR_VERDICT} are needed", *why)
+    why = [Phrase(Code(key[2]), f": {facts.failed[key]}") for key in keys if key in facts.failed]
+    why += [Phrase(Code(key[2]), f" {facts.exploded[key]}") for key in keys if key in facts.exploded]
+    return Phrase(
+        f"{count} a number on both sides, {SEEDS_FOR_VERDICT} are needed",
+        *(Phrase("; ", one) for one in dict.fromkeys(why)),
+    )
 
 
-def _incomparable_reasons(runs: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:
+def _incomparable_reasons(runs: pd.DataFrame) -> dict[MetricKey, str]:
     rows = (row for row in each_row(runs) if row.status == NOT_APPLICABLE or at_cap(row))
     return {(row.dataset, row.view, row.variant, row.metric): row.note for row in rows}
 

@@ -40,6 +40,8 @@ THEN = "; "
 
 RowKey = tuple[str, str, str]
 """Data set, view, variant: one row of a leaderboard."""
+MetricKey = tuple[str, str, str, str]
+"""Data set, view, variant, metric: one number of it."""
 
 FAR = 1e4
 SEEDS_TO_EXPLODE = 3
