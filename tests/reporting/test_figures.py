@@ -629,27 +629,35 @@ def test_grids_of_one_variant_hold_its_arrays(made: Made) -> None:
     assert set(np.unique(reconstructed["cvae/draw"])) <= {0.0, 1.0}
 
 
-def test_every_tile_of_a_grid_is_drawn_at_its_place(made: Made) -> None:
-    """Of a manifold, a plane and the categories: the tile in each row and column is the image of the data."""
-    shown = {
-        "_flat_vae_-manifold-digits-binary": ["_flat_vae_"],
-        "vmi-vae-plane-digits-binary": ["vmi-vae"],
-        "joint-vae-categories-digits-binary": ["joint-vae/originals", "joint-vae/means"],
-    }
-    for name, panels in shown.items():
-        data, pictures = made.figures[name].data, made.figures[name].draw().images
-        for image, panel in zip(pictures, panels, strict=True):
-            grid = data[panel][:, None] if panel.endswith("originals") else data[panel]
-            rows, columns, _ = grid.shape
-            mosaic = image.get_array()[..., 0] / 255.0
-            step = (len(mosaic) - board.SEAM) // rows
-            for row, column in np.ndindex(rows, columns):
-                top, left = row * step + board.SEAM, column * step + board.SEAM
-                tile = mosaic[top : top + step - board.SEAM, left : left + step - board.SEAM]
-                side = round(grid.shape[-1] ** 0.5)
-                nearest = np.arange(len(tile)) * side // len(tile)
-                expected = grid[row, column].reshape(side, side)[np.ix_(nearest, nearest)]
-                np.testing.assert_allclose(tile, np.clip(expected, 0, 1), atol=0.5 / 255 + 1e-6)
+def walked(data: dict[str, np.ndarray]) -> list[tuple[str, str]]:
+    """The names of an original and of the walk from it, of each variant."""
+    return [(f"{name}/original", name) for name in data if f"{name}/original" in data]
+
+
+@pytest.mark.parametrize(
+    ("name", "grids"),
+    [
+        ("_flat_vae_-manifold", lambda data: [data["_flat_vae_"]]),
+        ("vmi-vae-plane", lambda data: [data["vmi-vae"]]),
+        ("sub-code", lambda data: [data[name].reshape(1, -1, 64) for pair in walked(data) for name in pair]),
+        ("joint-vae-categories", lambda data: [data["joint-vae/originals"][:, None], data["joint-vae/means"]]),
+        ("cvae-samples", lambda data: [data[f"cvae/{kind}"].reshape(4, 5, -1) for kind in samples.KINDS]),
+    ],
+)
+def test_every_tile_of_a_grid_is_drawn_at_its_place(made: Made, name: str, grids) -> None:
+    """Panel after panel, the tile in each row and column is the image of the data."""
+    figure = made.figures[f"{name}-digits-binary"]
+    for image, grid in zip(figure.draw().images, grids(figure.data), strict=True):
+        rows, columns, _ = grid.shape
+        mosaic = image.get_array()[..., 0] / 255.0
+        step = (len(mosaic) - board.SEAM) // rows
+        for row, column in np.ndindex(rows, columns):
+            top, left = row * step + board.SEAM, column * step + board.SEAM
+            tile = mosaic[top : top + step - board.SEAM, left : left + step - board.SEAM]
+            side = round(grid.shape[-1] ** 0.5)
+            nearest = np.arange(len(tile)) * side // len(tile)
+            expected = grid[row, column].reshape(side, side)[np.ix_(nearest, nearest)]
+            np.testing.assert_allclose(tile, np.clip(expected, 0, 1), atol=0.5 / 255 + 1e-6)
 
 
 # What can go wrong
