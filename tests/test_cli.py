@@ -148,6 +148,15 @@ def test_seeds_take_the_place_of_the_suites_own(call: Call) -> None:
     assert "tiny: 21 cells" in call("plan", "tiny.yaml", "--seeds", "3").out
 
 
+def test_what_cannot_be_planned_for_one_reason_stands_in_one_line(call: Call) -> None:
+    Path("odd.yaml").write_text(
+        "suite: odd\ndatasets: [digits/binary, digits/grey]\nvariants: [vae, ppca, linear-vae, ae]\nmetrics: [kl]\n"
+    )
+    lines = [line for line in call("plan", "odd.yaml").out.splitlines() if line.startswith("not planned: ")]
+    shared = "not planned: ppca, linear-vae on digits/binary: likelihood gaussian-shared is for the views"
+    assert [line.startswith(shared) for line in lines] == [True, False]
+
+
 def test_plan_shows_what_would_run_and_touches_nothing(call: Call, performing: Callable) -> None:
     said = call("plan", "tiny.yaml")
     assert said.code == 0

@@ -216,8 +216,11 @@ def print_plan(console: Console, plan: Plan) -> None:
     for job in plan.jobs:
         who = f"{job.cells[0].cell.source}  {', '.join(plan.variants(job))}"
         say(console, f"fleet {job.fleet}: {who}: {_work(job, plan.begun)}")
+    alike: dict[tuple[str, str], list[str]] = {}
     for pair in plan.impossible:
-        say(console, f"not planned: {pair.variant} on {pair.source}: {pair.reason}")
+        alike.setdefault((pair.source, pair.reason), []).append(pair.variant)
+    for (source, reason), variants in alike.items():
+        say(console, f"not planned: {', '.join(variants)} on {source}: {reason}")
 
 
 def _work(job: Job, begun: Collection[str]) -> str:
