@@ -68,6 +68,19 @@ def test_the_most_alike_cell_decides(results):
     assert estimate_seconds([job(cell(seed=9, choices=WIDE))], results, workers=1) == pytest.approx(30.0)
 
 
+def test_a_fit_takes_as_long_as_a_fit_whatever_the_epochs_of_the_recipe(results):
+    """Of 12 iterations, and of nothing that takes steps."""
+    fit = cell(choices=composition(objective={"name": "ppca"}), epochs=40)
+    leave(results, cell(), seconds=3.0)
+    assert estimate_seconds([job(fit)], results, workers=1) == pytest.approx(3.0 / cell().recipe["epochs"])
+    leave(results, fit, seconds=5.0)
+    again = dataclasses.replace(fit, seed=8, recipe={**fit.recipe, "epochs": 20_000})
+    assert estimate_seconds([job(again)], results, workers=1) == pytest.approx(5.0)
+    other = cell(choices=composition(objective={"name": "pca"}), epochs=7)
+    assert estimate_seconds([job(other)], results, workers=1) == pytest.approx(5.0)
+    assert estimate_seconds([job(cell(seed=6, choices=WIDE))], results, workers=1) == pytest.approx(3.0)
+
+
 def test_records_of_another_machine_teach_nothing(results):
     leave(results, cell(seed=0), seconds=3.0, where={**machine(), "cores": 10_000})
     assert estimate_seconds([job(cell(seed=1))], results, workers=1) is None

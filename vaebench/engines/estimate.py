@@ -18,6 +18,7 @@ from vaebench.store.files import StoreError
 from vaebench.store.folders import CellFolder, ResultsFolder
 from vaebench.store.here import results_remembered
 from vaebench.store.record import Record
+from vaebench.suite.trainers import is_fitted
 
 MOST_RECORDS = 500
 """The newest are read; older ones would teach nothing more."""
@@ -66,9 +67,9 @@ class Paces:
         self.training: dict[Hashable, list[float]] = {}
         self.scoring: dict[Hashable, list[float]] = {}
         for cell, record in earlier:
-            epoch = seconds_per_model_epoch(record)
-            if epoch is not None:
-                _note(self.training, likeness(cell), epoch / images_an_epoch(cell))
+            once = seconds_per_pass(cell, record)
+            if once is not None:
+                _note(self.training, _trained_alike(cell), once / images_an_epoch(cell))
             for key, seconds in record.training.get("scoring_seconds", {}).items():
                 family = key.partition("@")[0]
                 _note(self.scoring, [(key, *like) for like in likeness(cell)], seconds)
@@ -76,8 +77,7 @@ class Paces:
 
     def note_training(self, cell: Cell, begun: Standing) -> None:
         """As one more of its kind."""
-        for key in likeness(cell):
-            self.training.setdefault(key, []).append(begun.seconds / begun.epochs / images_an_epoch(cell))
+        _note(self.training, _trained_alike(cell), begun.seconds / begun.epochs / images_an_epoch(cell))
 
     def job_seconds(self, job: Job, begun: Mapping[str, Standing] | None = None) -> float | None:
         """Training, what remains of it, and scoring of a fleet; None where a part of it is like nothing before."""
@@ -86,8 +86,9 @@ class Paces:
         return sum(known) if len(known) == len(parts) else None
 
     def training_pace(self, cell: Cell, alike: Sequence[Hashable] | None = None) -> float | None:
-        """Seconds of a model-epoch by the most alike cells seen; `alike` holds the likenesses that count, else all."""
-        pace = _pace(self.training, likeness(cell) if alike is None else alike)
+        """Seconds of a pass by the most alike cells seen; `alike` holds the likenesses that count, else all. A fit of a
+        kind that was never seen is taken for an epoch of what takes steps."""
+        pace = _pace(self.training, [*_trained_alike(cell), likeness(cell)[-1]] if alike is None else alike)
         return None if pace is None else pace * images_an_epoch(cell)
 
     def _work_seconds(self, work: CellWork, begun: Standing | None) -> Iterator[float | None]:
@@ -96,7 +97,7 @@ class Paces:
             yield begun.seconds / begun.epochs * (work.cell.recipe["epochs"] - begun.epochs)
         elif work.train:
             pace = self.training_pace(work.cell)
-            yield None if pace is None else pace * work.cell.recipe["epochs"]
+            yield None if pace is None else pace * passes(work.cell)
         for request in work.requests:
             key = request.key
             exact = [(key, *like) for like in alike]
@@ -117,6 +118,17 @@ def likeness(cell: Cell) -> list[tuple[Hashable, ...]]:
     ]
 
 
+def _trained_alike(cell: Cell) -> list[tuple[Hashable, ...]]:
+    """Keys under which training costs about the same: a fit is no measure of what takes steps."""
+    *closer, widest = likeness(cell)
+    return [*closer, ("fit", *widest) if is_fitted(cell.composition, load_catalog()) else widest]
+
+
+def passes(cell: Cell) -> int:
+    """The epochs of what takes steps; a fit is one, however many iterations it needs."""
+    return 1 if is_fitted(cell.composition, load_catalog()) else cell.recipe["epochs"]
+
+
 def images_an_epoch(cell: Cell) -> int:
     """That a model is trained on."""
     recipe, splits = cell.recipe, load_catalog().datasets[cell.dataset].splits
@@ -124,11 +136,13 @@ def images_an_epoch(cell: Cell) -> int:
     return min(recipe.get("first_images") or images, images)
 
 
-def seconds_per_model_epoch(record: Record) -> float | None:
-    """A model's share of its fleet's seconds without those of tracing and compiling / its epochs, where the record says
-    both."""
+def seconds_per_pass(cell: Cell, record: Record) -> float | None:
+    """A model's share of its fleet's seconds without those of tracing and compiling / its epochs, or of a whole fit."""
     seconds, epochs = record.training.get("seconds"), record.training.get("epochs")
-    return (seconds - record.training.get("preparing_seconds", 0.0)) / epochs if seconds and epochs else None
+    if not seconds or not epochs:
+        return None
+    fitted = is_fitted(cell.composition, load_catalog())
+    return (seconds - record.training.get("preparing_seconds", 0.0)) / (1 if fitted else epochs)
 
 
 def machine() -> dict[str, Any]:
