@@ -16,7 +16,7 @@ from vaebench.engines.estimate import estimate_seconds, machine, makespan
 from vaebench.engines.job import CellWork, Job
 from vaebench.engines.planning import plan
 from vaebench.store.folders import ResultsFolder
-from vaebench.store.record import MetricRequest, Record
+from vaebench.store.record import MetricRequest, MetricValue, Record
 from vaebench.training.checkpoint import Checkpoints
 from vaebench.training.initialisation import build_system
 from vaebench.training.member import Member
@@ -26,12 +26,14 @@ MORE = MetricRequest("elbo", {"samples": 64, "split": "test", "seed": 0})
 WIDE = composition(network={"name": "mlp", "hidden": [500], "activation": "relu", "initialisation": "torch"})
 
 
-def leave(results, made, seconds, scoring=None, where=None):
-    """A record of `made` that took `seconds` to train."""
-    training = {"seconds": seconds, "epochs": made.recipe["epochs"], "scoring_seconds": scoring or {}}
+def leave(results, made, seconds, scoring=(), where=None):
+    """A record of `made` that took `seconds` to train, and to score by each request what stands beside it."""
+    took = {request.key: each for request, each in scoring}
+    training = {"seconds": seconds, "epochs": made.recipe["epochs"], "scoring_seconds": took}
+    metrics = [MetricValue(request.metric, request.metric, request.protocol, "done", 0.0) for request, _ in scoring]
     folder = results.cell(made.id)
     folder.write_cell(made)
-    folder.write_record(Record(made.id, "done", {}, training=training, environment=where or machine()))
+    folder.write_record(Record(made.id, "done", {}, metrics, training=training, environment=where or machine()))
 
 
 def job(*cells, requests=(), train=True):
@@ -87,9 +89,21 @@ def test_records_of_another_machine_teach_nothing(results):
 
 
 def test_scoring_counts_by_its_own_protocol_first(results):
-    leave(results, cell(seed=0), 3.0, scoring={ELBO.key: 1.0, MORE.key: 9.0})
+    leave(results, cell(seed=0), 3.0, scoring=[(ELBO, 1.0), (MORE, 9.0)])
     assert estimate_seconds([job(cell(seed=1), requests=[ELBO])], results, workers=1) == pytest.approx(4.0)
     assert estimate_seconds([job(cell(seed=1), requests=[MORE], train=False)], results, workers=1) == pytest.approx(9.0)
+
+
+def test_another_protocol_takes_in_proportion_to_its_draws_and_images(results):
+    """Digits have 300 test images, whatever number is asked for."""
+
+    def likelihood(samples, images):
+        return MetricRequest("log_likelihood", {"samples": samples, "images": images, "split": "test", "seed": 0})
+
+    leave(results, cell(seed=0), 3.0, scoring=[(likelihood(10, 100), 2.0)])
+    for samples, images, times in ((10, 100, 1), (500, 100, 50), (10, 200, 2), (50, 10_000, 15)):
+        todo = job(cell(seed=1), requests=[likelihood(samples, images)], train=False)
+        assert estimate_seconds([todo], results, workers=1) == pytest.approx(2.0 * times)
 
 
 def test_fleets_at_a_time_share_the_clock_but_none_is_cut(results):

@@ -112,6 +112,8 @@ class Metric:
     """The numbers after the dot."""
     parameters: dict[str, Parameter] = field(default_factory=dict)
     """The protocol: everything about the evaluation that moves the number."""
+    effort: tuple[str, ...] = ()
+    """Parameters with whose product its time grows, when they are large."""
     density: bool = False
     """A log density on grey pixels, so the floor of σ is part of its protocol."""
     likelihood: bool = False
@@ -336,6 +338,7 @@ def as_metric(name: str, entry: dict[str, Any]) -> Metric:
         "views": _optional_tuple(entry.get("views")),
         "parameters": _parameters(entry.get("parameters")),
         "parts": {part: MetricPart(**content) for part, content in entry.get("parts", {}).items()},
+        "effort": tuple(entry.get("effort", ())),
     }
     return Metric(name=name, **{"head": False, **entry, **converted})
 

@@ -101,6 +101,7 @@ def _in_metrics(catalog: "Catalog") -> Iterator[str]:
     for metric in catalog.metrics.values():
         where = f"metric {metric.name}"
         yield from _unknown(f"{where}: view", metric.views or (), catalog.views)
+        yield from _unknown(f"{where}: effort", metric.effort, metric.parameters)
         yield from _unknown(f"{where}: group", [metric.group] if metric.group else [], GROUPS)
         if not metric.columns:
             yield f"{where}: neither head nor parts, so it has no number"

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from math import prod
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from vaebench.store.cell import Cell, digest
 from vaebench.store.files import StoreError
 from vaebench.store.folders import CellFolder, ResultsFolder
 from vaebench.store.here import results_remembered
-from vaebench.store.record import Record
+from vaebench.store.record import MetricRequest, Record
 from vaebench.suite.trainers import is_fitted
 
 MOST_RECORDS = 500
@@ -70,10 +71,12 @@ class Paces:
             once = seconds_per_pass(cell, record)
             if once is not None:
                 _note(self.training, _trained_alike(cell), once / images_an_epoch(cell))
-            for key, seconds in record.training.get("scoring_seconds", {}).items():
-                family = key.partition("@")[0]
-                _note(self.scoring, [(key, *like) for like in likeness(cell)], seconds)
-                _note(self.scoring, [(family, *like) for like in likeness(cell)], seconds)
+            took = record.training.get("scoring_seconds", {})
+            for request in {value.request.key: value.request for value in record.metrics}.values():
+                if request.key in took:
+                    seconds, alike = took[request.key], likeness(cell)
+                    _note(self.scoring, [(request.key, *like) for like in alike], seconds)
+                    _note(self.scoring, [(request.metric, *like) for like in alike], seconds / effort(request, cell))
 
     def note_training(self, cell: Cell, begun: Standing) -> None:
         """As one more of its kind."""
@@ -99,9 +102,9 @@ class Paces:
             pace = self.training_pace(work.cell)
             yield None if pace is None else pace * passes(work.cell)
         for request in work.requests:
-            key = request.key
-            exact = [(key, *like) for like in alike]
-            yield _pace(self.scoring, exact + [(request.metric, *like) for like in alike])
+            exact = _pace(self.scoring, [(request.key, *like) for like in alike])
+            pace = _pace(self.scoring, [(request.metric, *like) for like in alike])
+            yield exact if exact is not None or pace is None else pace * effort(request, work.cell)
 
 
 def likeness(cell: Cell) -> list[tuple[Hashable, ...]]:
@@ -134,6 +137,15 @@ def images_an_epoch(cell: Cell) -> int:
     recipe, splits = cell.recipe, load_catalog().datasets[cell.dataset].splits
     images = splits["train"] + (splits["validation"] if recipe["train"] == "all" else 0)
     return min(recipe.get("first_images") or images, images)
+
+
+def effort(request: MetricRequest, cell: Cell) -> float:
+    """What the time of a metric grows with: draws × images of log_likelihood, and 1 where nothing is known of it."""
+    catalog = load_catalog()
+    images = catalog.datasets[cell.dataset].splits[request.protocol.get("split", "test")]
+    metric = catalog.metrics.get(request.metric)
+    factors = [(name, request.protocol.get(name)) for name in (metric.effort if metric else ())]
+    return prod(min(value, images) if name.endswith("images") else value for name, value in factors if value)
 
 
 def seconds_per_pass(cell: Cell, record: Record) -> float | None:
