@@ -71,7 +71,7 @@ def test_the_most_alike_cell_decides(results):
 
 
 def test_a_fit_takes_as_long_as_a_fit_whatever_the_epochs_of_the_recipe(results):
-    """Of 12 iterations, and of nothing that takes steps."""
+    """The fit that is on record took 40 iterations; where none is, it counts as one epoch of what takes steps."""
     fit = cell(choices=composition(objective={"name": "ppca"}), epochs=40)
     leave(results, cell(), seconds=3.0)
     assert estimate_seconds([job(fit)], results, workers=1) == pytest.approx(3.0 / cell().recipe["epochs"])
@@ -104,6 +104,9 @@ def test_another_protocol_takes_in_proportion_to_its_draws_and_images(results):
     for samples, images, times in ((10, 100, 1), (500, 100, 50), (10, 200, 2), (50, 10_000, 15)):
         todo = job(cell(seed=1), requests=[likelihood(samples, images)], train=False)
         assert estimate_seconds([todo], results, workers=1) == pytest.approx(2.0 * times)
+    odd = MetricRequest("log_likelihood", {"samples": "many", "images": -1, "split": "nowhere"})
+    leave(results, cell(seed=2), 3.0, scoring=[(odd, 1.0)])
+    assert estimate_seconds([job(cell(seed=1), requests=[odd], train=False)], results, workers=1) == pytest.approx(1.0)
 
 
 def test_fleets_at_a_time_share_the_clock_but_none_is_cut(results):

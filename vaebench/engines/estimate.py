@@ -142,10 +142,15 @@ def images_an_epoch(cell: Cell) -> int:
 def effort(request: MetricRequest, cell: Cell) -> float:
     """What the time of a metric grows with: draws × images of log_likelihood, and 1 where nothing is known of it."""
     catalog = load_catalog()
-    images = catalog.datasets[cell.dataset].splits[request.protocol.get("split", "test")]
+    splits = catalog.datasets[cell.dataset].splits
+    images = splits.get(str(request.protocol.get("split")), splits["test"])
     metric = catalog.metrics.get(request.metric)
     factors = [(name, request.protocol.get(name)) for name in (metric.effort if metric else ())]
-    return prod(min(value, images) if name.endswith("images") else value for name, value in factors if value)
+    return prod(
+        min(value, images) if name.endswith("images") else value
+        for name, value in factors
+        if isinstance(value, int) and value > 0
+    )
 
 
 def seconds_per_pass(cell: Cell, record: Record) -> float | None:
