@@ -51,7 +51,7 @@ class Judged:
     def remark(self) -> str:
         """What must be known beside the verdict."""
         profile = self.expectation.profile
-        asked = f"judged under profile {profile}, which keeps the published protocol"
+        asked = f"judged under profile {profile} alone"
         return "; ".join(filter(None, (asked if self.verdict == NOT_JUDGED else "", self.expectation.note)))
 
     @property
