@@ -16,7 +16,7 @@ from tests.benchmarks import bench_training, estimates, gate, gate_work, gpu, gr
 from tests.benchmarks.timing import Ratio, Rounds, alternate, judged, steps_lasting
 from tests.benchmarks.workloads import PATHS, Shape, Steps, random_source
 from tests.compositions import ELBO
-from vaebench.store.record import Record
+from vaebench.store.record import MetricValue, Record
 from vaebench.suite.expansion import expand, requests
 from vaebench.suite.loading import load_suite_mapping
 from vaebench.training import steppers
@@ -313,10 +313,12 @@ def test_a_row_is_estimated_from_the_others_alone():
     seconds = {"vae": 2.0, "beta-vae": 6.0}
     seen = {}
     for planned in expand(suite).planned:
-        scoring = {request.key: 1.0 for request in requests(suite, planned)}
+        asked = requests(suite, planned)
+        scoring = {request.key: 1.0 for request in asked}
+        values = [MetricValue(request.metric, request.metric, request.protocol, "done", 0.0) for request in asked]
         epochs = planned.cell.recipe["epochs"]
         took = {"seconds": seconds[planned.variant], "epochs": epochs, "scoring_seconds": scoring}
-        seen[planned.cell.id] = planned.cell, Record(planned.cell.id, "done", {}, training=took)
+        seen[planned.cell.id] = planned.cell, Record(planned.cell.id, "done", {}, values, training=took)
     first, second = estimates.judged(suite, seen)
     assert (first.estimated, first.taken) == pytest.approx((14.0, 6.0))
     assert (second.estimated, second.taken) == pytest.approx((6.0, 14.0))
