@@ -3,11 +3,11 @@
 import csv
 import functools
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -392,12 +392,15 @@ def test_asking_imports_no_torch(arguments: list[str], tmp_path: Path) -> None:
 
 
 def test_help_comes_in_less_than_half_a_second() -> None:
-    def seconds() -> float:
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "vaebench", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - started
+    """Of a processor's time, which other work on the machine stretches less than the clock's."""
 
-    assert min(seconds() for _ in range(3)) < 0.5
+    def seconds() -> float:
+        before = os.times()
+        subprocess.run([sys.executable, "-m", "vaebench", "--help"], capture_output=True, check=True)
+        after = os.times()
+        return after.children_user - before.children_user + after.children_system - before.children_system
+
+    assert 0 < min(seconds() for _ in range(3)) < 0.5
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
