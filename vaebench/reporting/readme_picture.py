@@ -15,6 +15,7 @@ from vaebench.reporting.figures import style
 from vaebench.reporting.figures.board import Panel, Shelf, board, tiles
 from vaebench.reporting.figures.catalogue import stored_figures
 from vaebench.reporting.leaderboard import Leaderboard
+from vaebench.reporting.runs import read_runs
 from vaebench.reporting.sections import shown
 from vaebench.reporting.text import markdown_table
 from vaebench.store.files import replacing, write_text
@@ -86,11 +87,26 @@ def lines(folder: Path) -> str:
     return (
         f"![{TITLE}](docs/means_and_draws.png)\n\n{table}\n\n"
         f"Means over {seeds} seeds of {epochs} epochs, ± half of the 95 % interval, from\n"
-        f"[{folder.name}](results/{folder.name}/report.md). So short a training of σ(z) without a floor may be\n"
-        "caught by [a density that has no upper limit](docs/theory/gaussian_decoders.md#the-singularity).\n"
+        f"[{folder.name}](results/{folder.name}/report.md). {_same_images(folder)}\n"
+        "So short a training of σ(z) with so low a floor as 0.001 may be caught by\n"
+        "[a density that grows as σ falls](docs/theory/gaussian_decoders.md#the-singularity).\n"
         "Bits per dimension are upper estimates, the looser the smaller σ, and mostly about\n"
         "[black pixels](docs/theory/grey_pixels.md#what-knows-nothing-scores); the Fréchet distance (FD) is in the\n"
         "features of a small classifier, and compares with no published number."
+    )
+
+
+def _same_images(folder: Path) -> str:
+    """What the intervals leave out, for they are between seeds: which images the bits are taken on."""
+    dataset, _, view = VIEW.partition("/")
+    runs = read_runs(SuiteFolder(folder).runs)
+    runs = runs[(runs["dataset"] == dataset) & (runs["view"] == view) & (runs["metric"] == "bits_per_dim")]
+    runs = runs[runs["variant"].isin([*VARIANTS, *BESIDE])]
+    (images,) = set(runs["protocol"].str.extract(r"\bimages=(\d+)")[0])
+    error = runs["stderr"].median()
+    return (
+        f"All bits are of the same {images} test images;\n"
+        f"others would move them by about {error:.2f}, one standard error."
     )
 
 
