@@ -171,6 +171,17 @@ def test_every_kind_that_applies_is_there_and_all_of_it_is_written(made: Made) -
     assert said == {"", *(v.name for v in made.suite.variants), *(c.question for c in made.suite.contrasts)}
 
 
+def test_a_point_has_a_code_no_kl_and_no_prior(made: Made) -> None:
+    """Nothing held an autoencoder's codes near N(0, I): captions call it by its name, and show no posterior's mean."""
+    codes, vae = made.figures["ae-latents-digits-grey"], made.figures["vmi-vae-latents-digits-binary"]
+    assert codes.caption.startswith("Each point is the code of a test image in its two latents, coloured by class;")
+    assert "Dashed: one and two σ of N(0, I)." in codes.caption
+    assert vae.caption.startswith("Each point is the posterior mean of a test image in the two latents of largest KL, ")
+    assert "Dashed: one and two σ of the prior N(0, I)." in vae.caption
+    assert "drawn from N(0, I); left" in made.figures["ae-samples-digits-grey"].caption
+    assert "drawn from the prior; left" in made.figures["vae-mse-samples-digits-grey"].caption
+
+
 def test_what_is_no_image_has_no_pictures_of_images(made: Made) -> None:
     named = [name for name in made.figures if name.endswith("linear-gaussian-real")]
     assert named == ["ppca-latents-linear-gaussian-real"]

@@ -151,14 +151,27 @@ def _axis(latent: float, kl: float) -> str:
     return name if np.isnan(kl) else f"{name}  (KL {kl:.2f} nats)"
 
 
+def _which(data: pd.DataFrame, only: bool) -> str:
+    """The latents that are shown, in words; `only`: there are no others."""
+    if only:
+        return "its two latents"
+    known = data.groupby("variant")["kl_first"].first().notna()
+    by = "KL" if known.all() else "variance" if not known.any() else "KL, where it is known, else of largest variance"
+    return f"the two latents of largest {by}"
+
+
 def make(place: Place) -> Figure | None:
     data = table(place.arrays)
     if data.empty or data["variant"].nunique() < len(place.variants):
         return None
-    circles = all(place.scene.is_round(variant) for variant in place.variants)
+    scene = place.scene
+    circles = all(scene.is_round(variant) for variant in place.variants)
+    points = all(scene.is_point(variant) for variant in place.variants)
+    law = "N(0, I)" if points else "the prior N(0, I)"
     caption = (
-        "Each point is the posterior mean of a test image in the two latents of largest KL, coloured by class; a bold "
-        f"digit stands at the middle of its class.{' Dashed: one and two σ of the prior N(0, I).' if circles else ''} "
+        f"Each point is the {'code' if points else 'posterior mean'} of a test image in "
+        f"{_which(data, all(scene.latents(variant) == 2 for variant in place.variants))}, coloured by class; a bold "
+        f"digit stands at the middle of its class.{f' Dashed: one and two σ of {law}.' if circles else ''} "
         f"{place.seed}"
     )
     return place.figure("latents", f"Where the codes lie: {place.named}", caption, data, draw, circles=circles)

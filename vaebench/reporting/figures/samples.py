@@ -44,9 +44,11 @@ def images(models: Mapping[str, Arrays], scene: Scene) -> dict[str, np.ndarray]:
     return found
 
 
-def codes_from(generation: Mapping[str, Any]) -> str:
-    """In words."""
-    return "from q(z|x) of the test image in its place" if generation["around"] == "x" else LAWS[generation["prior"]]
+def codes_from(generation: Mapping[str, Any], named: bool = False) -> str:
+    """In words; `named`: N(0, I) by its name, for a model that no KL holds near a prior."""
+    if generation["around"] == "x":
+        return "from q(z|x) of the test image in its place"
+    return "from N(0, I)" if named and generation["prior"] == "own" else LAWS[generation["prior"]]
 
 
 def draw(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
@@ -68,7 +70,11 @@ def make(place: Place) -> Figure | None:
     data = images(place.images, place.scene)
     if not place.complete(data, "draws"):
         return None
-    whence = " or ".join(dict.fromkeys(codes_from(place.scene.generation(variant)) for variant in place.variants))
+    scene = place.scene
+    laws = [
+        codes_from(scene.generation(name), scene.is_point(name) and scene.is_round(name)) for name in place.variants
+    ]
+    whence = " or ".join(dict.fromkeys(laws))
     caption = (
         f"Right: x drawn from p(x|z); middle: the mean of p(x|z) at the same z, drawn {whence}; left: test "
         f"images. One grey scale from 0 (black) to 1 (white). {place.seed}"

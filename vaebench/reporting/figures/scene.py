@@ -13,6 +13,8 @@ from vaebench.suite.suite import Suite
 
 ROUND_PRIORS = ("standard-normal", "normal-and-uniform")
 """Under which the Gaussian latents are N(0, I)."""
+POINTS = ("point", "projection")
+"""Posteriors with all of their mass on one code."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,13 @@ class Scene:
 
     def is_round(self, variant: str) -> bool:
         return self.suite.variant(variant).composition["prior"]["name"] in ROUND_PRIORS
+
+    def is_point(self, variant: str) -> bool:
+        """Its encoder names a code and no law of codes, so no KL holds any prior near."""
+        return self.suite.variant(variant).composition["posterior"]["name"] in POINTS
+
+    def latents(self, variant: str) -> int:
+        return int(self.suite.variant(variant).composition["latent"])
 
 
 @dataclass(frozen=True)
