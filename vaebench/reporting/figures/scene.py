@@ -38,8 +38,8 @@ class Scene:
         return tuple(objective["subcode"]) if objective.get("code") == "latents" else ()
 
     def singles_out(self, variant: str) -> bool:
-        """Two latents or more, with a weight that is not 0."""
-        return len(self.chosen(variant)) > 1 and bool(self.suite.variant(variant).composition["objective"]["lambda"])
+        """Two latents or more, be it with a weight of 0: that member of a grid is what the others are held against."""
+        return len(self.chosen(variant)) > 1
 
     def generation(self, variant: str) -> dict[str, Any]:
         """How it is sampled from."""

@@ -142,13 +142,14 @@ def make_along(place: Place) -> Figure | None:
 
 
 def make_planes(place: Place) -> Figure | None:
-    """Where an objective may single out two latents; of a side that does not, or with weight 0, its two of least KL."""
-    data = planes({name: (arrays, place.scene.singles_out(name)) for name, arrays in place.images.items()})
+    """Where an objective singles out two latents; of a side that does not, its two of least KL."""
+    chosen = {name: place.scene.singles_out(name) for name in place.images}
+    data = planes({name: (arrays, chosen[name]) for name, arrays in place.images.items()})
     if not any(len(place.scene.chosen(variant)) > 1 for variant in place.variants) or not place.complete(data, ""):
         return None
     caption = (
         "Decoder means as two latents go from −3 to 3, the others staying as they are: the sub-code that the objective "
-        f"singles out, or else the two latents of least KL. {place.seed}"
+        f"singles out{'' if all(chosen.values()) else ', or else the two latents of least KL'}. {place.seed}"
     )
     return place.figure("plane", f"What the sub-code does: {place.named}", caption, data, draw_planes)
 
