@@ -23,6 +23,10 @@ from vaebench.reporting.text import number
 from vaebench.suite.expansion import expand
 from vaebench.suite.suite import Suite
 
+STATEMENT = re.compile(r"; (?!it |there )")
+"""Between two statements of a note; one that speaks of the other stays with it."""
+IN_PART = "not all of these numbers"
+
 
 @dataclass(frozen=True)
 class Incident:
@@ -32,7 +36,7 @@ class Incident:
     where: Phrase
     metrics: Phrase
     seeds: str
-    """Empty where it holds for every seed."""
+    """Empty where it holds for every seed; IN_PART where it holds of some and that is no matter of seeds alone."""
     note: str
 
 
@@ -71,8 +75,37 @@ def not_applicable(runs: pd.DataFrame) -> list[Incident]:
 
 
 def remarks(runs: pd.DataFrame) -> list[Incident]:
-    """What must be known to read some of the numbers."""
-    return _incidents(runs, lambda run: run.status == DONE and run.note)
+    """What must be known to read some of the numbers, each statement of a note by itself and once on a view.
+
+    Where it does not hold of every metric, variant and seed that are named together, that is said in place of seeds.
+    """
+    noted = [run for run in each_row(runs) if run.status == DONE and run.note]
+    statements = [(run, statement) for run in noted for statement in STATEMENT.split(run.note)]
+    variants = _gathered((_pattern(statement), statement) for _, statement in statements)
+    texts = _gathered(
+        ((pattern, "" if len(variants[pattern]) == 1 else f"{run.dataset}/{run.view}"), (run, statement))
+        for run, statement in statements
+        for pattern in (_pattern(statement),)
+    )
+    everywhere = _gathered(_row(run) for run in each_row(runs))
+    every_seed = set(runs["seed"])
+    found = []
+    for said in texts.values():
+        rows = dict.fromkeys(_row(run) for run, _ in said)
+        metrics = dict.fromkeys(run.metric for run, _ in said)
+        seeds = _gathered(((_row(run), run.metric), run.seed) for run, _ in said)
+        alike = len(seeds) == len(rows) * len(metrics) and len({frozenset(those) for those in seeds.values()}) == 1
+        first = next(iter(seeds.values()))
+        found.append(
+            Incident(
+                status=DONE,
+                where=_places(rows, everywhere),
+                metrics=listed([Code(name) for name in metrics]),
+                seeds=IN_PART if not alike else "" if set(first) == every_seed else seeds_text(first),
+                note=_joined([statement for _, statement in said]),
+            )
+        )
+    return found
 
 
 def impossible(suite: Suite) -> list[tuple[Phrase, str]]:
@@ -130,7 +163,7 @@ def _row(run: Any) -> tuple[str, str]:
     return f"{run.dataset}/{run.view}", run.variant
 
 
-NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:[.,]\d+)*")
+NUMBER = re.compile(r"(?:(?<!\w)[-+])?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
 
 
 def _pattern(note: str) -> str:

@@ -124,13 +124,19 @@ def questions(suite: Suite, runs: pd.DataFrame, contrasts: pd.DataFrame) -> list
 
 def verdicts(asked: Iterable[Question]) -> Table:
     """Every answer of a suite in one line each."""
+    asked = list(asked)
+    alone = any(answer.alone for question in asked for answer in question.answers)
     columns = (
         Column("question", names_row=True),
         Column("verdict"),
         Column("on"),
         Column("practice against theory"),
         Column("seed standard deviations", numeric=True, about="the difference, in standard deviations over seeds"),
-        Column("p (alone)", numeric=True, about="after Holm's correction for the other questions (and without it)"),
+        Column(
+            f"p after Holm{' (alone)' if alone else ''}",
+            numeric=True,
+            about=f"corrected for the other questions{' (and not, where that decides)' if alone else ''}",
+        ),
         Column("differ in"),
     )
     rows = [
