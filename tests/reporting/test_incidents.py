@@ -3,20 +3,33 @@
 import pandas as pd
 import pytest
 
-from vaebench.reporting.incidents import IN_PART, Incident, remarks
-from vaebench.reporting.runs import COLUMNS
+from vaebench.reporting.incidents import IN_PART, Incident, remarks, unfinished
+from vaebench.reporting.runs import COLUMNS, FAILED, MISSING, NOT_APPLICABLE
 
 CAP = "at cap: from 100 images no code can show more than ln 100"
 SIZE = "mean effective sample size {} of 100; it is below 10 on {} of 1,000 images, where the error is a guess"
 
 
-def runs(notes: dict[tuple[str, str, int], str]) -> pd.DataFrame:
+KEYS = [(variant, metric, seed) for variant in ("vae", "iwae") for metric in ("kl", "elbo") for seed in (0, 1)]
+
+
+def runs(notes: dict[tuple[str, str, int], str], status: dict[tuple[str, str, int], str] | None = None) -> pd.DataFrame:
     """A table of two variants, two metrics and two seeds on one view, with notes by variant, metric and seed."""
-    keys = [(variant, metric, seed) for variant in ("vae", "iwae") for metric in ("kl", "elbo") for seed in (0, 1)]
     rows = [
-        ("two", "digits", "binary", variant, seed, variant, "done", metric, 1.0, None, "", notes.get(key, ""))
-        for key in keys
-        for variant, metric, seed in [key]
+        {
+            "suite": "two",
+            "dataset": "digits",
+            "view": "binary",
+            "variant": variant,
+            "seed": seed,
+            "cell": f"{variant}-{seed}",
+            "status": (status or {}).get((variant, metric, seed), "done"),
+            "metric": metric,
+            "value": 1.0,
+            "protocol": "",
+            "note": notes.get((variant, metric, seed), ""),
+        }
+        for variant, metric, seed in KEYS
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -48,6 +61,20 @@ def test_statements_of_one_note_are_told_apart_and_each_once():
 def test_a_statement_that_holds_in_part_says_so(concerned: list[tuple[str, str, int]], seeds: str):
     (found,) = remarks(runs(dict.fromkeys(concerned, CAP)))
     assert found.seeds == seeds
+
+
+@pytest.mark.parametrize("status", [FAILED, MISSING, NOT_APPLICABLE])
+def test_a_statement_holds_of_all_where_the_other_numbers_are_not_there(status: str):
+    """A seed that failed, or that an exact row does not have, leaves no number of which it would not hold."""
+    (found,) = remarks(runs({("vae", "kl", 0): CAP}, {("vae", "kl", 1): status}))
+    assert found.seeds == ""
+
+
+def test_a_failure_on_two_seeds_is_one_incident_with_the_least_and_the_largest_step():
+    failed = {key: f"diverged at step {200 + key[2]}" for key in KEYS if key[0] == "vae"}
+    (found,) = unfinished(runs(failed, dict.fromkeys(failed, FAILED)))
+    assert (str(found.where), str(found.metrics), found.seeds) == ("digits/binary (vae)", "every metric", "")
+    assert found.note == "diverged at step 200 … 201"
 
 
 def test_signs_and_powers_of_ten_are_numbers_of_one_range():

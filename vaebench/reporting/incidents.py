@@ -25,7 +25,7 @@ from vaebench.suite.suite import Suite
 
 STATEMENT = re.compile(r"; (?!it |there )")
 """Between two statements of a note; one that speaks of the other stays with it."""
-IN_PART = "not all of these numbers"
+IN_PART = "for some of these numbers (runs.csv says which)"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Incident:
     where: Phrase
     metrics: Phrase
     seeds: str
-    """Empty where it holds for every seed; IN_PART where it holds of some and that is no matter of seeds alone."""
+    """Empty where it holds of all that was done; IN_PART where of some, and not by their seed."""
     note: str
 
 
@@ -77,35 +77,36 @@ def not_applicable(runs: pd.DataFrame) -> list[Incident]:
 def remarks(runs: pd.DataFrame) -> list[Incident]:
     """What must be known to read some of the numbers, each statement of a note by itself and once on a view.
 
-    Where it does not hold of every metric, variant and seed that are named together, that is said in place of seeds.
+    Where it does not hold of every number that the metrics, variants and seeds named together have, that is said.
     """
-    noted = [run for run in each_row(runs) if run.status == DONE and run.note]
-    statements = [(run, statement) for run in noted for statement in STATEMENT.split(run.note)]
-    variants = _gathered((_pattern(statement), statement) for _, statement in statements)
-    texts = _gathered(
-        ((pattern, "" if len(variants[pattern]) == 1 else f"{run.dataset}/{run.view}"), (run, statement))
-        for run, statement in statements
-        for pattern in (_pattern(statement),)
-    )
+    done = [run for run in each_row(runs) if run.status == DONE]
+    numbers = _gathered(((_row(run), run.metric), run.seed) for run in done)
+    told = [(run, statement) for run in done if run.note for statement in STATEMENT.split(run.note)]
     everywhere = _gathered(_row(run) for run in each_row(runs))
-    every_seed = set(runs["seed"])
     found = []
-    for said in texts.values():
-        rows = dict.fromkeys(_row(run) for run, _ in said)
-        metrics = dict.fromkeys(run.metric for run, _ in said)
-        seeds = _gathered(((_row(run), run.metric), run.seed) for run, _ in said)
-        alike = len(seeds) == len(rows) * len(metrics) and len({frozenset(those) for those in seeds.values()}) == 1
-        first = next(iter(seeds.values()))
+    for concerned in _gathered(zip(_texts(told), told, strict=True)).values():
+        rows = dict.fromkeys(_row(run) for run, _ in concerned)
+        metrics = dict.fromkeys(run.metric for run, _ in concerned)
+        said = {(_row(run), run.metric, run.seed) for run, _ in concerned}
+        all_done = {(row, name, seed) for row in rows for name in metrics for seed in numbers.get((row, name), ())}
         found.append(
             Incident(
                 status=DONE,
                 where=_places(rows, everywhere),
                 metrics=listed([Code(name) for name in metrics]),
-                seeds=IN_PART if not alike else "" if set(first) == every_seed else seeds_text(first),
-                note=_joined([statement for _, statement in said]),
+                seeds=_of_which(said, all_done),
+                note=_joined([statement for _, statement in concerned]),
             )
         )
     return found
+
+
+def _of_which(said: set[tuple[Any, str, int]], done: set[tuple[Any, str, int]]) -> str:
+    """Of which of the numbers that are done a statement holds: all, those of some seeds, or some."""
+    seeds = {seed for *_, seed in said}
+    if said == done:
+        return ""
+    return seeds_text(seeds) if said == {number for number in done if number[-1] in seeds} else IN_PART
 
 
 def impossible(suite: Suite) -> list[tuple[Phrase, str]]:
@@ -126,15 +127,9 @@ def _incidents(runs: pd.DataFrame, concerns: Callable[[Any], Any]) -> list[Incid
     … between the least and the largest.
     """
     concerned = [run for run in each_row(runs) if concerns(run)]
-    variants = _gathered((_pattern(run.note), run.note) for run in concerned)
-
-    def text(run: Any) -> tuple[str, str]:
-        """What is said, and where: numbers of different views are no range."""
-        pattern = _pattern(run.note)
-        return pattern, "" if len(variants[pattern]) == 1 else f"{run.dataset}/{run.view}"
-
-    notes = _gathered(((text(run), _row(run)), run.note) for run in concerned)
-    by_cell = _gathered(((run.status, text(run), _row(run), run.seed), run.metric) for run in concerned)
+    said_of = list(zip(_texts([(run, run.note) for run in concerned]), concerned, strict=True))
+    notes = _gathered(((text, _row(run)), run.note) for text, run in said_of)
+    by_cell = _gathered(((run.status, text, _row(run), run.seed), run.metric) for text, run in said_of)
     by_row = _gathered(((status, said, row, metrics), seed) for (status, said, row, seed), metrics in by_cell.items())
     asked = _gathered((_row(run), run.metric) for run in each_row(runs) if run.status != NOT_APPLICABLE)
     by_text = _gathered(
@@ -152,6 +147,18 @@ def _incidents(runs: pd.DataFrame, concerns: Callable[[Any], Any]) -> list[Incid
             note=_joined([note for row in rows for note in notes[said, row]]),
         )
         for (status, said, metrics, seeds), rows in by_text.items()
+    ]
+
+
+def _texts(told: list[tuple[Any, str]]) -> list[tuple[str, str]]:
+    """Of each run and what is said of it: the words without numbers, and where, as numbers of two views are no range.
+
+    What is said everywhere with the same numbers is said of no view.
+    """
+    variants = _gathered((_pattern(note), note) for _, note in told)
+    return [
+        (_pattern(note), "" if len(variants[_pattern(note)]) == 1 else f"{run.dataset}/{run.view}")
+        for run, note in told
     ]
 
 
