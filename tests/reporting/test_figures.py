@@ -182,6 +182,26 @@ def test_a_point_has_a_code_no_kl_and_no_prior(made: Made) -> None:
     assert "drawn from the prior; left" in made.figures["vae-mse-samples-digits-grey"].caption
 
 
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ([(2, 0, True)], "its two latents"),
+        ([(12, 10, True)], "its two latents that are no category"),
+        ([(5, 0, True), (2, 0, True)], "the two latents of largest KL"),
+        ([(5, 0, False)], "the two latents of largest variance"),
+        ([(5, 0, True), (5, 0, False)], "the two latents of largest KL, where it is known, else of largest variance"),
+    ],
+)
+def test_it_is_said_which_latents_are_shown(models: list[tuple[int, int, bool]], said: str) -> None:
+    """By the width of a code, the categories among it, and whether the KL of a latent is known."""
+    kept = [
+        {"codes": np.zeros((3, width)), "categories": np.array(categories)}
+        | ({"latent_kl": np.zeros(width)} if kl else {})
+        for width, categories, kl in models
+    ]
+    assert latents.which({f"vae-{place}": arrays for place, arrays in enumerate(kept)}) == said
+
+
 def test_what_is_no_image_has_no_pictures_of_images(made: Made) -> None:
     named = [name for name in made.figures if name.endswith("linear-gaussian-real")]
     assert named == ["ppca-latents-linear-gaussian-real"]

@@ -116,7 +116,13 @@ RUNS = Table(
         Column("status", "text", "whether there is a number, and why not", values=STATUSES),
         Column("metric", "text", "a metric or a part of one, as the columns of leaderboard.csv are called"),
         Column("value", "number", "the number", "the status is neither done nor stale"),
-        Column("stderr", "number", "its Monte Carlo standard error at fixed images", "it cannot be estimated"),
+        Column(
+            "stderr",
+            "number",
+            "its Monte Carlo standard error at fixed images; where the metric is a mean over images and a subset of "
+            "them is scored, with the error of which those are",
+            "it cannot be estimated",
+        ),
         Column(
             "protocol",
             "text",

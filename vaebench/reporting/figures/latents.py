@@ -32,10 +32,10 @@ def table(models: Mapping[str, Arrays]) -> pd.DataFrame:
     """
     parts = []
     for variant, arrays in models.items():
-        codes = arrays["codes"][:POINTS].astype(np.float64) if "codes" in arrays else np.zeros((0, 0))
-        gaussian = codes.shape[-1] - int(arrays.get("categories", 0))
+        gaussian = gaussian_latents(arrays)
         if gaussian < 2:
             continue
+        codes = arrays["codes"][:POINTS].astype(np.float64)
         kl = arrays.get("latent_kl")
         importance = codes[:, :gaussian].var(0) if kl is None else kl[:gaussian]
         first, second = sorted(np.argsort(-importance, kind="stable")[:2]) if gaussian > 2 else (0, 1)
@@ -55,6 +55,11 @@ def table(models: Mapping[str, Arrays]) -> pd.DataFrame:
             )
         )
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def gaussian_latents(arrays: Arrays) -> int:
+    """How many latents of a code are numbers and no category; 0 where no codes are kept."""
+    return arrays["codes"].shape[-1] - int(arrays.get("categories", 0)) if "codes" in arrays else 0
 
 
 @style.settled
@@ -151,13 +156,14 @@ def _axis(latent: float, kl: float) -> str:
     return name if np.isnan(kl) else f"{name}  (KL {kl:.2f} nats)"
 
 
-def _which(data: pd.DataFrame, only: bool) -> str:
-    """The latents that are shown, in words; `only`: there are no others."""
-    if only:
-        return "its two latents"
-    known = data.groupby("variant")["kl_first"].first().notna()
-    by = "KL" if known.all() else "variance" if not known.any() else "KL, where it is known, else of largest variance"
-    return f"the two latents of largest {by}"
+def which(models: Mapping[str, Arrays]) -> str:
+    """The latents that are shown, in words."""
+    if all(gaussian_latents(arrays) == 2 for arrays in models.values()):
+        categories = any(int(arrays.get("categories", 0)) for arrays in models.values())
+        return "its two latents that are no category" if categories else "its two latents"
+    known = {"latent_kl" in arrays for arrays in models.values()}
+    mixed = "KL, where it is known, else of largest variance"
+    return f"the two latents of largest {mixed if len(known) == 2 else 'KL' if True in known else 'variance'}"
 
 
 def make(place: Place) -> Figure | None:
@@ -170,8 +176,7 @@ def make(place: Place) -> Figure | None:
     law = "N(0, I)" if points else "the prior N(0, I)"
     caption = (
         f"Each point is the {'code' if points else 'posterior mean'} of a test image in "
-        f"{_which(data, all(scene.latents(variant) == 2 for variant in place.variants))}, coloured by class; a bold "
-        f"digit stands at the middle of its class.{f' Dashed: one and two σ of {law}.' if circles else ''} "
-        f"{place.seed}"
+        f"{which(place.arrays)}, coloured by class; a bold digit stands at the middle of its class."
+        f"{f' Dashed: one and two σ of {law}.' if circles else ''} {place.seed}"
     )
     return place.figure("latents", f"Where the codes lie: {place.named}", caption, data, draw, circles=circles)

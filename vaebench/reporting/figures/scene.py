@@ -52,9 +52,6 @@ class Scene:
         """Its encoder names a code and no law of codes, so no KL holds any prior near."""
         return self.suite.variant(variant).composition["posterior"]["name"] in POINTS
 
-    def latents(self, variant: str) -> int:
-        return int(self.suite.variant(variant).composition["latent"])
-
 
 @dataclass(frozen=True)
 class Place:

@@ -145,7 +145,7 @@ def make_planes(place: Place) -> Figure | None:
     """Where an objective singles out two latents; of a side that does not, its two of least KL."""
     chosen = {name: place.scene.singles_out(name) for name in place.images}
     data = planes({name: (arrays, chosen[name]) for name, arrays in place.images.items()})
-    if not any(len(place.scene.chosen(variant)) > 1 for variant in place.variants) or not place.complete(data, ""):
+    if not any(chosen.values()) or not place.complete(data, ""):
         return None
     caption = (
         "Decoder means as two latents go from −3 to 3, the others staying as they are: the sub-code that the objective "
