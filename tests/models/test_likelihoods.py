@@ -18,8 +18,8 @@ from vaebench.data.dataset import Shape, load_dataset
 from vaebench.data.source import Source
 from vaebench.data.views import bins
 from vaebench.metrics.bits_per_dim import evaluate as bits_per_dim
-from vaebench.metrics.bits_per_dim import given_factors
 from vaebench.metrics.draws import draw
+from vaebench.metrics.factors import given_factors
 from vaebench.metrics.subject import Subject
 from vaebench.models.composition import Composition
 from vaebench.models.distributions import DiagonalNormal, IndependentPixels

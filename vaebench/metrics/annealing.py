@@ -113,7 +113,7 @@ def schedule(bridges: int, log_likelihoods: Tensor) -> Tensor:
     """0 = β_0 < … < β_T = 1 of each image, given ln p(x|z) at some z ~ p(z), (draw, image); (T + 1, image), float64.
 
     s_t runs from 0 to 1 like sigmoid(δ (2t/T − 1)) and β_t = s_t^p. Where s_1 times the range of ln p(x|z) is more
-    than 0.1 nats, p > 1 brings it down to that: under a decoder with small σ, draws from the prior are millions of
+    than 0.01 nats, p > 1 brings it down to that: under a decoder with small σ, draws from the prior are millions of
     nats apart. The draws must be none of those that are annealed, like those that tune the step sizes.
     """
     s = torch.sigmoid(STEEPNESS * torch.linspace(-1.0, 1.0, bridges + 1, dtype=torch.float64))

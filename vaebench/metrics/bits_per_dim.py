@@ -1,4 +1,5 @@
-"""−log₂ of the mass that the decoder gives to each pixel's bin of grey level, per pixel, importance-weighted."""
+"""−log₂ of the mass that the decoder gives to each pixel's bin of grey level, per pixel: importance-weighted, or summed
+where a category is all there is to integrate over."""
 
 import functools
 import math
@@ -6,16 +7,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from vaebench.data import streams
 from vaebench.data.views import bins
-from vaebench.metrics.answer import Answer, NotApplicable
+from vaebench.metrics.answer import Answer, NotApplicable, average
 from vaebench.metrics.calibrated import decoders, weighted, with_reason
+from vaebench.metrics.factors import given_factors
 from vaebench.metrics.importance import summary
 from vaebench.metrics.subject import Subject
 from vaebench.models.likelihoods.bins import log_bin_mass
-from vaebench.models.likelihoods.lowrank_gaussian import LowRankNormal, log_prior
+from vaebench.models.likelihoods.lowrank_gaussian import LowRankNormal
+from vaebench.models.mixed import OneHot
 
 FAR = 1e3
 """Pixels lie in [0, 1]; no decoder has mass out there."""
@@ -26,6 +27,24 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer | NotApp
     levels, view = subject.source.dataset.levels, subject.source.view_name
     if levels is None or view not in ("grey", "dequantised"):
         raise NotApplicable("bits per dimension need grey levels: views grey and dequantised")
+    unit = -1.0 / (subject.source.pixels * math.log(2.0))
+    answers = []
+    for part, (value, stderr, note, details) in _log_masses(subject, protocol, levels, view).items():
+        error = None if stderr is None else stderr * -unit
+        answers.append(Answer(value * unit, error, part=part, note=note, details=details))
+    return with_reason(answers)
+
+
+Summary = tuple[float, float | None, str, dict[str, Any]]
+
+
+def _log_masses(subject: Subject, protocol: dict[str, Any], levels: int, view: str) -> dict[str, Summary]:
+    """Of each decoder: the mean over images of ln P(bin of x), its standard error, a note and details."""
+    population, prior = subject.population(protocol), subject.model.prior()
+    if isinstance(prior, OneHot) and not _has_factors(subject, protocol, prior):
+        values = _summed(subject, protocol, prior, levels, view)
+        note = f"exact: a sum over {prior.noise_size} categories"
+        return {part: (*average(each, torch.zeros_like(each), population), note, {}) for part, each in values.items()}
     weights = weighted(
         subject,
         protocol,
@@ -33,38 +52,37 @@ def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer | NotApp
         lambda p, x: log_bin_mass(p, *_edges(x, levels, view)),
         functools.partial(given_factors, levels=levels, view=view),
     )
-    unit = -1.0 / (subject.source.pixels * math.log(2.0))
-    answers = []
-    for part, of_decoder in weights.items():
-        value, stderr, note, details = summary(of_decoder, subject.population(protocol))
-        error = None if stderr is None else stderr * -unit
-        answers.append(Answer(value * unit, error, part=part, note=note, details=details))
-    return with_reason(answers)
+    return {part: summary(of_decoder, population) for part, of_decoder in weights.items()}
+
+
+def _summed(subject: Subject, protocol: dict[str, Any], category: OneHot, levels: int, view: str) -> dict[str, Tensor]:
+    """ln Σ_c p(c) P(bin of x|c) under each decoder; (image,), float64.
+
+    Draws from q(c|x) would not do: it may be all but certain of the component that is densest at x, and another has
+    more mass in the bin.
+    """
+    parts, values = decoders(subject), []
+    for model, x, _ in subject.blocks(subject.images(protocol), category.noise_size):
+        p = model.likelihood(_every_code(category, len(x)))
+        edges = _edges(x, levels, view)
+        log_masses = torch.stack([log_bin_mass(decoder(p), *edges) for decoder in parts.values()])
+        values.append((category.log_probs.unsqueeze(-1) + log_masses).double().logsumexp(1))
+    return dict(zip(parts, torch.cat(values, dim=-1), strict=True))
+
+
+def _has_factors(subject: Subject, protocol: dict[str, Any], category: OneHot) -> bool:
+    """Whether there is more to integrate over than the category."""
+    one = subject.images(protocol)[:1]
+    return isinstance(subject.given(one.y).likelihood(_every_code(category, 1)), LowRankNormal)
+
+
+def _every_code(category: OneHot, images: int) -> Tensor:
+    """(category, image, category)"""
+    codes = torch.eye(category.noise_size, dtype=category.dtype, device=category.device)
+    return codes.unsqueeze(1).expand(-1, images, -1)
 
 
 def _edges(x: Tensor, levels: int, view: str) -> tuple[Tensor, Tensor]:
     """Of each pixel's bin. Where a gradient is wanted, open bins end FAR away: an infinite edge has none."""
     lower, upper = bins(x, levels, view)
     return (lower.clamp_min(-FAR), upper.clamp_max(FAR)) if torch.is_grad_enabled() else (lower, upper)
-
-
-def given_factors(
-    p: Distribution, x: Tensor, keys: Tensor, first: int, levels: int, view: str
-) -> tuple[Distribution, Tensor]:
-    """p(x|z, u) and ln p(u)/q(u|x, z), so that the pixels of a low-rank normal are independent; others as they are.
-
-    One u for each z, from q = ½ q₁ + ½ q₂, each the factors' posterior where x is known as well as its bin tells, with
-    a uniform's variance width²/12. What an open bin tells lies between nothing (q₁) and what a closed one does (q₂),
-    so q is nowhere much below the posterior given the bins.
-    """
-    if not isinstance(p, LowRankNormal):
-        return p, torch.zeros((), dtype=x.dtype, device=x.device)
-    lower, upper = bins(x, levels, view)
-    spread = (upper - lower).square() / 12.0
-    nothing = p.factor_posterior(x, spread)
-    closed = p.factor_posterior(x, spread.masked_fill(spread.isinf(), 1.0 / (12.0 * levels**2)))
-    stream = streams.mixed(keys, torch.tensor(streams.key("factors"), device=keys.device))
-    noise = streams.normal(stream, first, p.batch_shape[0], p.rank + 1, torch.float64)
-    u = torch.where(noise[..., :1] > 0, nothing.from_noise(noise[..., 1:]), closed.from_noise(noise[..., 1:]))
-    log_q = torch.logaddexp(nothing.log_prob(u), closed.log_prob(u)) - math.log(2.0)
-    return p.conditional(u.to(x.dtype)), log_prior(u) - log_q

@@ -15,7 +15,8 @@ Of = Callable[[Subject, dict[str, Any], dict[str, Decoder]], list[Answer]]
 
 
 def evaluate(subject: Subject, protocol: dict[str, Any]) -> list[Answer | NotApplicable]:
-    """Each number on as many training images as test images, a fixed random subset of either."""
+    """Each number on as many training images as test images, a fixed random subset of either; an exact likelihood on
+    all of either split."""
     populations = [subject.population({"split": split}) for split in ("train", protocol["split"])]
     common = {
         "split": protocol["split"],

@@ -64,7 +64,8 @@ def generative(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
 
 
 def of_encoder(subject: Subject, protocol: dict[str, Any]) -> list[Answer]:
-    """z ~ q(z|x_i) and x' ~ p(x|z): with the entropy of the aggregate posterior a bound on I(z; x')."""
+    """z ~ q(z|x_i) and x' ~ p(x|z): with the entropy of the aggregate posterior a bound on I(z; x'); of a model that is
+    given the label y, which Q sees, on I(z; (x', y))."""
     lesson, z, index = read_of_encoder(subject, protocol)
     entropy = entropy_of_aggregate(subject, protocol, z, index.to(z.device))
     return [bound(lesson, entropy, "encoder"), at_the_priors_entropy(subject, protocol, subject.model.prior(), lesson)]
