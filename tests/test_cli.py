@@ -226,13 +226,16 @@ def test_a_folder_that_is_not_there_is_answered_with_the_one_that_is(call: Call,
         (["rum", "tiny.yaml"], "Did you mean 'run'?"),
         (["run", "tiny.yaml", "--workers", "none"], "--workers"),
         (["run", "tiny.yaml", "--seeds", "0"], "--seeds"),
-        (["run", "tiny.yaml", "--colour"], "No such option"),
+        (["run", "tiny.yaml", "--colour"], "vaebench run: No such option: --colour"),
+        (["run", "tiny.yaml", "--engine", "rayy"], "vaebench run: --engine: "),
+        (["run", "tiny.yaml", "--compile", "often"], "is not one of 'auto', 'never', 'always'"),
     ],
 )
 def test_wrong_input_is_exit_code_2_and_never_a_traceback(arguments: list[str], message: str, call: Call) -> None:
     said = call(*arguments)
     assert said.code == 2
     assert message in said.err
+    assert said.err.count("\n") == 1
     assert "Traceback" not in said.err
     assert "internal error" not in said.err
 
@@ -251,9 +254,9 @@ def test_a_damaged_record_is_named_stops_nobody_and_is_made_again(call: Call, pe
 
 def test_a_results_folder_that_is_a_file_is_wrong_input(call: Call, performing: Callable) -> None:
     Path("taken").write_text("")
-    said = call("run", "tiny.yaml", "--results", "taken")
-    assert said.code == 2
-    assert said.err.startswith("taken")
+    for verb in ("run", "plan"):
+        said = call(verb, "tiny.yaml", "--results", "taken")
+        assert (said.code, said.err) == (2, "taken: taken is a file; name a folder with --results\n")
 
 
 def test_an_internal_error_is_one_line_with_the_way_to_its_traceback(
@@ -317,6 +320,26 @@ def test_status_of_a_published_suite_is_that_of_its_table(call: Call, performing
     assert f"{here.out.splitlines()[0]} ({project.FROM_TABLES})" == there.out.splitlines()[0]
     assert " 0 open" in there.out
     assert "failed in" in there.out
+
+
+def test_cells_that_a_table_lost_are_open_and_a_table_that_was_cut_off_is_none(
+    call: Call, performing: Callable
+) -> None:
+    call("run", "tiny.yaml")
+    call("publish", "tiny", "--to", "results")
+    table = Path("results/tiny/runs.csv")
+    whole = table.read_text()
+    rows = whole.splitlines(keepends=True)
+    models = {row.split(",")[5] for row in rows[1:]}
+    first = [row for row in rows[1:] if row.split(",")[5] == rows[1].split(",")[5]]
+    table.write_text("".join([rows[0], *first]))
+    assert f"tiny: 1 done, 0 failed, {len(models) - 1} open" in call("status", "results/tiny").out
+    cut = whole.rsplit(",", 3)[0]
+    for ending, what in (("", "its last line has no end"), ("\n", "has 9 cells, the first has 12")):
+        table.write_text(cut + ending)
+        said = call("status", "results/tiny")
+        assert said.code == 2
+        assert what in said.err
 
 
 def test_report_is_written_anew_from_the_records(call: Call, performing: Callable) -> None:

@@ -356,6 +356,8 @@ def test_a_failed_metric_is_told_by_the_exit_code(call):
         (["coins:Net", "--state", "shapes.safetensors"], "weight ((2, 4) in the file, (2, 3) in the model)"),
         (["coins:Net", "--state", "double.safetensors"], "would lose digits weight (float64 in the file, float32"),
         (["coins:make", "--budget", "quik"], "did you mean 'quick'?"),
+        (["coins:make", "--seed", "-1"], "must be at least 0, is -1"),
+        (["coins:make", "--seed", str(2**64)], "must be at most 4294967295"),
         (["coins:make", "--metrics", "elbow"], "did you mean 'elbo'?"),
         (["coins:make", "--metrics", ","], "names no metric"),
         (["coins:make", "--metrics", "kl,elbo:sampels=3"], "did you mean 'samples'"),

@@ -34,6 +34,17 @@ def test_a_suite_is_run_from_a_mapping(settings: vaebench.Settings) -> None:
     assert again.table.equals(done.leaderboard.table)
 
 
+def test_settings_are_taken_as_they_come_and_wrong_ones_told(tmp_path: Path) -> None:
+    taken = vaebench.Settings(results="runs", data_root="data", plugins="mine.py")
+    assert (taken.results, taken.data_root, taken.plugins) == (Path("runs"), Path("data"), ("mine.py",))
+    with pytest.raises(project.UnknownName, match="compiled must be auto, never, always, is 'x'"):
+        vaebench.Settings(compiled="x")
+    with pytest.raises(project.UnknownName, match="workers must be at least 1, is 0"):
+        vaebench.Settings(workers=0)
+    with pytest.raises(project.UnknownName, match=r"a suite is a file, .*; this is of the type list"):
+        vaebench.run([], vaebench.Settings(results=tmp_path))
+
+
 def test_somebody_who_watches_hears_of_every_fleet(settings: vaebench.Settings) -> None:
     heard: list[str] = []
 

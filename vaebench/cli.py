@@ -1,6 +1,7 @@
 """The command line: parse, call one function of vaebench.project, print."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -600,14 +601,24 @@ def main() -> None:
     sys.exit(code or COMPLETE)
 
 
+def _misused(error: Any) -> str:
+    """`vaebench run: --engine: 'rayy' is not one of …; vaebench run --help says more`"""
+    context = getattr(error, "ctx", None)
+    command = "vaebench" if context is None else context.command_path
+    what = re.sub(r"^Invalid value for '?([^':]+)'?: (?:Value error, )?", r"\1: ", error.format_message())
+    return f"{command}: {' '.join(what.split()).rstrip('.')}; {command} --help says more"
+
+
 def _ending(error: Exception) -> tuple[int, str]:
     """Exit code and message of an error: the user's are known by class, the rest is ours.
 
     typer comes with click in some versions and with its own copy in others; its errors show themselves in both.
     """
     if hasattr(error, "show") and hasattr(error, "exit_code"):
-        error.show()
-        return error.exit_code, ""
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            return error.exit_code, ""
+        return error.exit_code, _misused(error)
     known: Mapping[str, Callable[[Any], tuple[int, str]]] = {
         "SuiteError": lambda error: (WRONG_INPUT, "\n".join(str(mistake) for mistake in error.mistakes)),
         "NothingMatched": lambda error: (NOTHING_MATCHED, str(error)),

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.engines.job import Job
-from vaebench.engines.planning import Plan
+from vaebench.engines.planning import Plan, distinct
 from vaebench.engines.process import printable
 from vaebench.engines.progress import FleetProgress, Progress
 from vaebench.project import FROM_TABLES, Run, Status, View
@@ -59,11 +59,12 @@ def title(fleet: FleetProgress) -> str:
 def planned(plan: Plan) -> str:
     """The plan in a line: what is trained, scored, cached of the cells that were asked for."""
     words = {"train": "to train", "stale": "stale", "score": "to score", "cached": "cached", "failed": "failed before"}
-    found: Counter[str] = Counter(cell.decision.state for cell in plan.selected)
+    selected, total = distinct(plan.selected), len(distinct(plan.cells))
+    found: Counter[str] = Counter(cell.decision.state for cell in selected)
     counts = ", ".join(f"{found[state]} {word}" for state, word in words.items() if found[state])
-    part = "" if len(plan.selected) == len(plan.cells) else f"{len(plan.selected)} of "
+    part = "" if len(selected) == total else f"{len(selected)} of "
     profile = f", profile {plan.suite.profile}" if plan.suite.profile else ""
-    cells, fleets = counted(len(plan.cells), "cell"), counted(len(plan.jobs), "fleet")
+    cells, fleets = counted(total, "cell"), counted(len(plan.jobs), "fleet")
     return f"{plan.suite.name}{profile}: {part}{cells} ({counts}) in {fleets}{_path(plan)}{_estimate(plan.seconds)}"
 
 
@@ -191,7 +192,7 @@ def print_summary(console: Console, run: Run, seconds: float) -> None:
     counts = run.plan.counts
     parts = [
         f"{counted(len(run.outcome.done), 'cell')} done now",
-        f"{counts.get('cached', 0)} of {len(run.plan.cells)} complete",
+        f"{counts.get('cached', 0)} of {len(distinct(run.plan.cells))} complete",
     ]
     parts += [f"{counts['failed']} failed"] if counts.get("failed") else []
     lead = "interrupted; run the same command again to go on" if run.outcome.interrupted else "finished"
@@ -209,7 +210,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     if plan.seconds is None:
         say(console, "  how long is not known: nothing like it has been trained on this machine")
     reasons = Counter(
-        (cell.decision.state, cell.decision.why) for cell in plan.selected if cell.decision.state != "cached"
+        (cell.decision.state, cell.decision.why) for cell in distinct(plan.selected) if cell.decision.state != "cached"
     )
     for (state, why), count in sorted(reasons.items()):
         say(console, f"  {count} {state}: {why}" if why else f"  {count} {state}")

@@ -465,7 +465,8 @@ def written(path, text):
         (["--baseline", "{empty}"], "changed.csv: has no rows"),
         (["--baseline", "{words}"], "(line 2, column elbo: 'much' is no number)"),
         (["--baseline", "{shares}"], "(line 2, column rank: '1.5' is no whole number)"),
-        (["--baseline", "{ragged}"], "cannot be read as a table of vaebench (Error tokenizing data."),
+        (["--baseline", "{ragged}"], "cannot be read as a table of vaebench (line 3 has 3 cells, the first has 2)"),
+        (["--baseline", "{cut}"], "cannot be read as a table of vaebench (its last line has no end: was it cut off?)"),
         (
             ["--baseline", "nowhere.csv"],
             "no such baseline; --update (in pytest --vaebench-update) writes the first one",
@@ -488,6 +489,7 @@ def test_wrong_input_is_one_clear_line(tmp_path, kept, call, arguments, message)
         "words": lambda: changed_csv(kept, lambda table: table.assign(elbo="much")),
         "shares": lambda: changed_csv(kept, lambda table: table.assign(rank="1.5")),
         "ragged": lambda: written(tmp_path / "ragged.csv", "a,b\n1,2\n1,2,3\n"),
+        "cut": lambda: written(tmp_path / "cut.csv", kept.read_text()[:-9]),
         "own": lambda: tmp_path / "now" / "tiny" / "leaderboard.csv",
         "kept": lambda: kept,
     }

@@ -24,6 +24,8 @@ from vaebench.suite.suite import Suite
 from vaebench.suite.trainers import library_of
 
 State = Literal["cached", "train", "stale", "failed", "score"]
+LEAST_FIRST: tuple[State, ...] = ("cached", "score", "failed", "stale", "train")
+"""By how much there is to do."""
 TRAINER = "vaebench.training.fitting"
 UNTRAINED = "never trained"
 
@@ -88,6 +90,16 @@ class PlannedCell:
         }
 
 
+def distinct(cells: Iterable[PlannedCell]) -> list[PlannedCell]:
+    """Each cell once: of the rows that share it, such as those that differ in how they are sampled, the one with the
+    most to do."""
+    found: dict[str, PlannedCell] = {}
+    for planned in cells:
+        other = found.setdefault(planned.cell.id, planned)
+        found[planned.cell.id] = max(other, planned, key=lambda each: LEAST_FIRST.index(each.decision.state))
+    return list(found.values())
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that a run will do; `plan.json`."""
@@ -109,7 +121,7 @@ class Plan:
     @property
     def counts(self) -> dict[str, int]:
         """State → number of planned cells."""
-        return dict(Counter(planned.decision.state for planned in self.cells))
+        return dict(Counter(planned.decision.state for planned in distinct(self.cells)))
 
     @property
     def selected(self) -> tuple[PlannedCell, ...]:

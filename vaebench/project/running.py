@@ -15,8 +15,8 @@ from vaebench.project.choosing import ENGINES, check_engine
 from vaebench.project.data import check_data, data_root
 from vaebench.project.locking import command_of, lock
 from vaebench.project.reports import render
-from vaebench.project.settings import NothingMatched, Settings, check_device, default_workers
-from vaebench.store.files import StoreError, check_folder, write_json
+from vaebench.project.settings import NothingMatched, Settings, UnknownName, check_device, default_workers
+from vaebench.store.files import StoreError, check_folder, check_no_file, write_json
 from vaebench.store.folders import ResultsFolder, SuiteFolder
 from vaebench.store.here import remember_results
 from vaebench.suite import selection
@@ -72,6 +72,9 @@ def _loaded(suite: str | Path | Mapping[str, Any] | Suite, settings: Settings) -
     if isinstance(suite, Suite):
         load_plugins(*settings.plugins)
         return suite
+    if not isinstance(suite, str | Path | Mapping):
+        what = "a file, the name of a shipped one, a mapping or a Suite"
+        raise UnknownName(f"a suite is {what}; this is of the type {type(suite).__name__}")
     chosen: dict[str, Any] = {name: getattr(settings, name) for name in ("profile", "plugins", "trust_plugins")}
     return load_suite_mapping(suite, **chosen) if isinstance(suite, Mapping) else load_suite(suite, **chosen)
 
@@ -80,6 +83,7 @@ def plan(suite: str | Path | Mapping[str, Any] | Suite, settings: Settings | Non
     """What would run, and why; touches nothing, and asks no device that may be another machine's."""
     settings = settings or Settings()
     check_device(settings.device, here=False)
+    check_no_file(settings.results, "--results")
     made = planning.plan(
         _loaded(suite, settings),
         ResultsFolder(settings.results),

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from vaebench.engines.compiling import Wanted
 from vaebench.engines.gpus import gpus
@@ -53,6 +53,18 @@ class Settings:
     """Load also what the suite itself lists."""
     profile: str | None = None
     """One of the suite's profiles or, where it has none of its own, of the catalog's; None: the suite's choice."""
+
+    def __post_init__(self) -> None:
+        """Folders may be given as text, and one plugin by itself."""
+        for name in ("results", "data_root"):
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, Path(value))
+        if isinstance(self.plugins, str | Path):
+            object.__setattr__(self, "plugins", (self.plugins,))
+        if self.compiled not in get_args(Wanted):
+            raise UnknownName(f"compiled must be {enumerated(get_args(Wanted), 3)}, is {self.compiled!r}")
+        if self.workers is not None and self.workers < 1:
+            raise UnknownName(f"workers must be at least 1, is {self.workers}")
 
 
 def known_settings(names: Iterable[str]) -> None:

@@ -1,7 +1,8 @@
 """How far a suite is, told from files alone."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vaebench.engines.lockfile import no_suite
@@ -34,20 +35,30 @@ def status(path: Path) -> Status:
     if not folder.plan.exists():
         raise no_suite(path, folder.plan.name)
     planned, results = read_plan(folder.plan), ResultsFolder(path.parent)
-    has_records = any(results.cell(cell.cell).path.is_dir() for cell in planned.cells)
+    cells = _distinct(planned.cells)
+    has_records = any(results.cell(cell.cell).path.is_dir() for cell in cells)
     from_tables = not has_records and folder.runs.is_file()
-    states = _states_in(folder.runs) if from_tables else [_state_of(cell, planned, results) for cell in planned.cells]
+    states = _states_in(folder.runs, cells) if from_tables else [_state_of(cell, planned, results) for cell in cells]
     counts = {state: sum(state == found for found, _ in states) for state in ("done", "failed", "open")}
     fleets = read_progress(folder, [fleet.fleet for fleet in planned.fleets])
     return Status(planned.suite, counts, from_tables, dict(Counter(why for _, why in states if why)), fleets)
 
 
-def _states_in(runs: Path) -> list[tuple[str, str]]:
-    """The same of each cell of a table."""
+def _distinct(cells: Iterable[CellLine]) -> list[CellLine]:
+    """Each cell once, with all that the rows which share it want."""
+    found: dict[str, CellLine] = {}
+    for cell in cells:
+        other = found.get(cell.cell, cell)
+        found[cell.cell] = replace(cell, wanted=list(dict.fromkeys([*other.wanted, *cell.wanted])))
+    return list(found.values())
+
+
+def _states_in(runs: Path, cells: Iterable[CellLine]) -> list[tuple[str, str]]:
+    """The same by a table, in which every planned cell ought to be."""
     from vaebench.reporting.runs import FAILED, read_runs, unfinished
 
     table = read_runs(runs)
-    states = dict.fromkeys(table["cell"], ("done", ""))
+    states = {cell.cell: ("open", "") for cell in cells} | dict.fromkeys(table["cell"], ("done", ""))
     for cell, run in unfinished(table).items():
         states[cell] = ("failed", f"{run.metric}: {run.note}") if run.status == FAILED else ("open", "")
     return list(states.values())

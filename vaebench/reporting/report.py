@@ -16,6 +16,7 @@ from vaebench.reporting.method import measures
 from vaebench.reporting.pictures import Picture
 from vaebench.reporting.published import judged, published, summary
 from vaebench.reporting.questions import questions, verdicts
+from vaebench.reporting.runs import unfinished as incomplete
 from vaebench.reporting.standings import rankings
 from vaebench.reporting.text import counted, setting
 from vaebench.suite.suite import Suite
@@ -38,7 +39,7 @@ def report_content(
     command = info.get("command") or f"vaebench run {suite.file or suite.name}"
     return {
         "suite": {field.name: getattr(suite, field.name) for field in fields(suite)},
-        "counts": _counts(suite, leaderboard),
+        "counts": _counts(suite, runs, leaderboard),
         "recipe": setting(suite.recipe),
         "statistics": {name.lower(): value for name, value in vars(statistics).items() if name.isupper()},
         "questions": asked,
@@ -64,14 +65,14 @@ def report_content(
     }
 
 
-def _counts(suite: Suite, leaderboard: pd.DataFrame) -> dict[str, Any]:
-    """Sizes of a suite in words, and how many of its models are complete."""
-    models, done = int((leaderboard["seeds"] + leaderboard["failed"]).sum()), int(leaderboard["seeds"].sum())
+def _counts(suite: Suite, runs: pd.DataFrame, leaderboard: pd.DataFrame) -> dict[str, Any]:
+    """Sizes of a suite in words, and how many of its models are complete; rows may share a model."""
+    models, not_done = runs["cell"].nunique(), len(incomplete(runs))
     return {
         "variants": counted(leaderboard["variant"].nunique(), "variant"),
         "views": counted(len(leaderboard[["dataset", "view"]].drop_duplicates()), "data set view"),
         "seeds": counted(len(suite.seeds), "seed"),
         "models": counted(models, "model"),
-        "done": done,
-        "not_done": models - done,
+        "done": models - not_done,
+        "not_done": not_done,
     }

@@ -1,5 +1,7 @@
 """Tables on disk: CSV written whole, read back with the same numbers and the same names."""
 
+import csv
+import io
 import math
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -24,15 +26,29 @@ def read_table(
     Columns in `whole` are integers or empty; all others are numbers or empty. The `required` ones must be there.
     """
     try:
-        cells = pd.read_csv(path, dtype=str, keep_default_na=False)
+        cells = pd.read_csv(io.StringIO(_whole_table(path)), dtype=str, keep_default_na=False)
         missing = [name for name in required if name not in cells.columns]
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")
         return pd.DataFrame(
             {str(name): column if name in text else _numbers(column, name in whole) for name, column in cells.items()}
         )
-    except (OSError, ValueError, OverflowError) as error:
+    except (OSError, ValueError, OverflowError, csv.Error) as error:
         raise StoreError(f"{path}: cannot be read as a table of vaebench ({one_line(str(error))})") from error
+
+
+def _whole_table(path: Path) -> str:
+    """The text of a table; ValueError where it was cut off."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        text = stream.read()
+    if text and not text.endswith("\n"):
+        raise ValueError("its last line has no end: was it cut off?")
+    reader = csv.reader(io.StringIO(text, newline=""))
+    columns = len(next(reader, []))
+    for row in reader:
+        if row and len(row) != columns:
+            raise ValueError(f"line {reader.line_num} has {len(row)} cells, the first has {columns}")
+    return text
 
 
 def each_row(table: pd.DataFrame) -> Iterator[Any]:

@@ -32,11 +32,17 @@ class Unwritable(StoreError):
         return cls(f"{path}: cannot be written ({os.strerror(number)}); {advice}")
 
 
-def check_folder(path: Path, named_by: str) -> None:
-    """Refuse in one line, before anything is done, a folder in which no file can be written."""
+def check_no_file(path: Path, named_by: str) -> Path:
+    """Refuse in one line what is or lies below a file, and no folder; the nearest folder that is there."""
     there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
     if not there.is_dir():
         raise Unwritable(f"{path}: {there.name} is a file; name a folder with {named_by}")
+    return there
+
+
+def check_folder(path: Path, named_by: str) -> None:
+    """Refuse in one line, before anything is done, a folder in which no file can be written."""
+    there = check_no_file(path, named_by)
     if not os.access(there, os.W_OK | os.X_OK):
         advice = f"make it writable, or name another folder with {named_by}"
         raise Unwritable(f"{path}: cannot be written (no permission, or a read-only file system); {advice}")

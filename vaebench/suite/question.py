@@ -6,6 +6,7 @@ from typing import Any
 from vaebench.catalog.catalog import Catalog, Metric, load_catalog
 from vaebench.catalog.parameters import shown
 from vaebench.store.record import MetricRequest
+from vaebench.suite.conditions import SEED
 from vaebench.suite.expansion import not_applicable
 from vaebench.suite.mistakes import Findings, Path
 from vaebench.suite.values import checked_values
@@ -19,7 +20,10 @@ def requests(dataset: str, metrics: Metrics, seed: int, budget: str, findings: F
     """One request a metric family; every mistake goes to `findings`."""
     catalog = load_catalog()
     if dataset not in catalog.sources:
-        findings.unknown(("dataset",), f"{shown(dataset)} is no data set view", dataset, catalog.sources)
+        findings.unknown(("dataset",), f"{shown(dataset)} is no data set view", str(dataset), catalog.sources)
+    wrong_seed = SEED.mistake(seed)
+    if wrong_seed is not None:
+        findings.add(("seed",), wrong_seed)
     if budget not in catalog.budgets:
         findings.unknown(("budget",), f"{shown(budget)} is no budget", budget, catalog.budgets)
     changes: dict[str, dict[str, Any]] = {}
@@ -28,7 +32,7 @@ def requests(dataset: str, metrics: Metrics, seed: int, budget: str, findings: F
             findings.unknown(path, f"{shown(name)} is no metric", name, (*catalog.metrics, *catalog.columns))
             continue
         family = catalog.metric_of(name)
-        reason = not_applicable(name, None, dataset) if dataset in catalog.sources else None
+        reason = None if findings.touches(("dataset",)) else not_applicable(name, None, dataset)
         if reason is not None:
             findings.add(path, reason)
         if not isinstance(overrides, Mapping):
