@@ -46,6 +46,8 @@ class Part:
     """Fitted without gradients."""
     least_batch: int | None = None
     """Images that a step needs, where one is not enough."""
+    has: tuple[str, ...] | None = None
+    """Of a posterior: which of `consistency.NEEDS` its codes have; None: nobody knows before a model is trained."""
     measure: str | None = None
     """Of a likelihood whose numbers are on another measure than the view's, such as the masses of grey levels."""
 
@@ -94,6 +96,8 @@ class MetricPart:
     unit: str
     better: str
     """`higher`, `lower`, `one` (the ratio nearest 1) or `none`."""
+    needs: str = ""
+    """Like its family's, beyond it."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,8 @@ class Metric:
     generates: bool = False
     """Looks at generated images, so the variant's way to generate is part of its protocol."""
     cost: bool = False
+    needs: str = ""
+    """What q(z|x) must have, one of `consistency.NEEDS`; empty: any q will do."""
     unconditional: bool = False
     """Means nothing where the model is given the label."""
     group: str = ""
@@ -146,7 +152,7 @@ class Metric:
     def column(self, name: str) -> MetricPart:
         """Title, unit and direction of one of its `columns`."""
         if name == self.name and self.head:
-            return MetricPart(self.title, self.unit, self.better)
+            return MetricPart(self.title, self.unit, self.better, self.needs)
         return self.parts[name.removeprefix(f"{self.name}.")]
 
 
@@ -323,6 +329,7 @@ def as_part(kind: str, name: str, entry: dict[str, Any]) -> Part:
         "parameters": _parameters(entry.get("parameters")),
         "requires": {other: tuple(names) for other, names in entry.get("requires", {}).items()},
         "checks": tuple(entry.get("checks", ())),
+        "has": _optional_tuple(entry.get("has")),
     }
     return Part(kind=kind, name=name, **{**entry, **converted})
 

@@ -16,6 +16,8 @@ STANCES = ("theory", "practice", "baseline")
 MEASURES = ("counting", "density", "levels")
 MOST_NAMES = 20
 """That a message lists."""
+NEEDS = {"spread": "q is a point", "category": "q(z|x) has no categorical code"}
+"""What a metric may need of q(z|x) → what is said of a q without it."""
 GROUPS = ("likelihoods", "codes", "samples", "claims", "cost")
 """Of metrics, in the order in which a report shows them."""
 VARIANT_KEYS = (
@@ -66,6 +68,7 @@ def _in_parts(catalog: "Catalog") -> Iterator[str]:
         where = f"{part.kind} {part.name}"
         yield from _unknown(f"{where}: view", part.views or (), catalog.views)
         yield from _unknown(f"{where}: view", part.by_view or (), catalog.views)
+        yield from _unknown(f"{where}: what it has", part.has or (), NEEDS)
         yield from _unknown(f"{where}: measure", [part.measure] if part.measure else [], MEASURES)
         yield from _unknown(f"{where}: stand-in", (part.by_view or {}).values(), catalog.parts[part.kind])
         yield from _unknown(f"{where}: required kind", part.requires, catalog.parts)
@@ -107,6 +110,7 @@ def _in_metrics(catalog: "Catalog") -> Iterator[str]:
             yield f"{where}: neither head nor parts, so it has no number"
         for column in metric.columns:
             yield from _unknown(f"{where}: better", [metric.column(column).better], BETTER)
+            yield from _unknown(f"{where}: needs", filter(None, (metric.needs, metric.column(column).needs)), NEEDS)
 
 
 def _in_variants(catalog: "Catalog") -> Iterator[str]:

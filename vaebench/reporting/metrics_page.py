@@ -58,6 +58,8 @@ def restrictions(metric: Metric) -> list[str]:
     sentences = {
         f"Views: {', '.join(metric.views or ())}.": metric.views is not None,
         "Needs labels.": metric.labels,
+        "Needs a q(z|x) that is no point.": metric.needs == "spread",
+        "Needs a category in the code.": metric.needs == "category",
         "Needs images with a width and a height.": metric.images,
         "Not applicable to a model that is given the label.": metric.unconditional,
         "Of a model that is given the label it is another quantity, and never ranks with that of one that is not.": (

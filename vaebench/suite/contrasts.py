@@ -5,7 +5,7 @@ from typing import Any
 
 from vaebench.catalog.parameters import shown
 from vaebench.suite.comparability import incomparable
-from vaebench.suite.expansion import not_applicable
+from vaebench.suite.expansion import declined, not_applicable
 from vaebench.suite.mistakes import Findings, Path, enumerated
 from vaebench.suite.schema import BROKEN
 from vaebench.suite.scoring import Ground, is_column
@@ -98,7 +98,7 @@ def _obstacle(contrast: Contrast, source: str, rank_by: dict[str, str], ground: 
         if column is None:
             return f"nothing ranks {source}, so the contrast must name its primary metric"
         variant = next(variant for variant in ground.table.variants if variant.name == name)
-        reason = not_applicable(column, variant, source)
+        reason = not_applicable(column, variant, source) or declined(column, variant)
         if reason is not None:
             return f"no {column} for {name} on {source}: {reason}"
         compared.append((variant, column))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaebench.catalog.catalog import KINDS, Catalog, Dataset, Metric, complete, load_catalog
+from vaebench.catalog.consistency import NEEDS
 from vaebench.store.cell import Cell
 from vaebench.store.record import MetricRequest
 from vaebench.suite.suite import Suite, Variant
@@ -103,6 +104,17 @@ def not_applicable(metric: str, variant: Variant | None, source: str) -> str | N
     if family.unconditional and variant is not None and variant.composition["conditional"]:
         return f"{family.name} says nothing of a model that is given the label"
     return None
+
+
+def declined(metric: str, variant: Variant) -> str | None:
+    """Why a metric (a family or a column) has no number of any model of the variant, as far as its posterior tells
+    before one is trained; None where it has one, or nobody knows yet."""
+    catalog = load_catalog()
+    family = catalog.metric_of(metric)
+    has = catalog.parts["posterior"][variant.composition["posterior"]["name"]].has
+    part = "" if metric == family.name else family.column(metric).needs
+    missing = [] if has is None else [need for need in (family.needs, part) if need and need not in has]
+    return NEEDS[missing[0]] if missing else None
 
 
 def _stand_in(likelihood: dict[str, Any], name: str, catalog: Catalog) -> dict[str, Any]:

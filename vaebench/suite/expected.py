@@ -5,7 +5,7 @@ from typing import Any
 
 from vaebench.catalog.parameters import shown
 from vaebench.suite.contrasts import side_is_known
-from vaebench.suite.expansion import not_applicable
+from vaebench.suite.expansion import declined, not_applicable
 from vaebench.suite.mistakes import Findings, Path, enumerated
 from vaebench.suite.profiles import Reading
 from vaebench.suite.schema import BROKEN
@@ -132,7 +132,7 @@ def _check_side(
     elif on is not None and ground.table.sound:
         trained = ground.table.sources(name)
         variant = next(variant for variant in ground.table.variants if variant.name == name)
-        reason = not_applicable(column, variant, on)
+        reason = not_applicable(column, variant, on) or declined(column, variant)
         if on not in trained:
             findings.add(path, f"{name} is not trained on {on}, but on {enumerated(trained)}")
         elif reason is not None:

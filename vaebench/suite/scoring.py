@@ -7,7 +7,7 @@ from typing import Any
 
 from vaebench.catalog.catalog import Catalog
 from vaebench.catalog.parameters import shown
-from vaebench.suite.expansion import not_applicable
+from vaebench.suite.expansion import declined, not_applicable
 from vaebench.suite.mistakes import Findings, Path, enumerated
 from vaebench.suite.schema import BROKEN
 from vaebench.suite.values import checked_values
@@ -34,7 +34,7 @@ class Ground:
         """Why a metric applies to no variant of the suite (on `views`); None where it does or nobody can tell yet."""
         wanted = self.views if views is None else tuple(views)
         pairs = [(variant, source) for variant, source in self.table.pairs if _view(source) in wanted]
-        reasons = [not_applicable(metric, variant, source) for variant, source in pairs]
+        reasons = [not_applicable(metric, variant, source) or declined(metric, variant) for variant, source in pairs]
         if not self.table.sound:
             reasons += [not_applicable(metric, None, source) for source in self.datasets if _view(source) in wanted]
         if not self.datasets_are_sound or None in reasons:

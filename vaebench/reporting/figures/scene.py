@@ -13,8 +13,6 @@ from vaebench.suite.suite import Suite
 
 ROUND_PRIORS = ("standard-normal", "normal-and-uniform")
 """Under which the Gaussian latents are N(0, I)."""
-POINTS = ("point", "projection")
-"""Posteriors with all of their mass on one code."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,8 @@ class Scene:
 
     def is_point(self, variant: str) -> bool:
         """Its encoder names a code and no law of codes, so no KL holds any prior near."""
-        return self.suite.variant(variant).composition["posterior"]["name"] in POINTS
+        has = load_catalog().parts["posterior"][self.suite.variant(variant).composition["posterior"]["name"]].has
+        return has is not None and "spread" not in has
 
 
 @dataclass(frozen=True)
