@@ -15,6 +15,7 @@ from vaebench.data.dataset import load_dataset
 from vaebench.engines.estimate import estimate_seconds, machine, makespan
 from vaebench.engines.job import CellWork, Job
 from vaebench.engines.planning import plan
+from vaebench.engines.size import BESIDE, size
 from vaebench.store.folders import ResultsFolder
 from vaebench.store.record import MetricRequest, MetricValue, Record
 from vaebench.training.checkpoint import Checkpoints
@@ -80,7 +81,8 @@ def test_a_fit_takes_as_long_as_a_fit_whatever_the_epochs_of_the_recipe(results)
     assert estimate_seconds([job(again)], results, workers=1) == pytest.approx(5.0)
     other = cell(choices=composition(objective={"name": "pca"}), epochs=7)
     assert estimate_seconds([job(other)], results, workers=1) == pytest.approx(5.0)
-    assert estimate_seconds([job(cell(seed=6, choices=WIDE))], results, workers=1) == pytest.approx(3.0)
+    wide = cell(seed=6, choices=WIDE)
+    assert estimate_seconds([job(wide)], results, workers=1) == pytest.approx(3.0 * size(wide) / size(cell()))
 
 
 def test_records_of_another_machine_teach_nothing(results):
@@ -189,3 +191,32 @@ def test_more_draws_a_step_are_another_pace(results):
     leave(results, one, seconds=3.0)
     leave(results, many, seconds=90.0)
     assert estimate_seconds([job(dataclasses.replace(many, seed=7))], results, workers=1) == pytest.approx(90.0)
+
+
+def test_a_network_that_was_never_trained_takes_in_proportion_to_its_products(results):
+    """Of 64 pixels, 24 or 500 units and 4 latents: 64 · 24 + 24 · 4 = 1,632 products, or 34,000, and what is beside
+    them."""
+    leave(results, cell(seed=0), seconds=3.0)
+    ratio = (BESIDE + 34_000) / (BESIDE + 1_632)
+    assert estimate_seconds([job(cell(seed=9, choices=WIDE))], results, workers=1) == pytest.approx(3.0 * ratio)
+
+
+def test_draws_that_were_never_taken_cost_a_decoding_each(results):
+    leave(results, cell(seed=0), seconds=4.0)
+    many = cell(choices=composition(objective={**ELBO_OBJECTIVE, "samples": 50}))
+    assert estimate_seconds([job(many)], results, workers=1) == pytest.approx(4.0 * 51 / 2)
+
+
+@pytest.mark.parametrize(
+    ("network", "products"),
+    [
+        ({"name": "mlp", "hidden": [30, 10]}, 64 * 30 + 30 * 10 + 10 * 4),
+        ({"name": "gated", "hidden": [30, 10]}, 2 * (64 * 30 + 30 * 10 + 10 * 4)),
+        ({"name": "linear"}, 64 * 4),
+        ({"name": "conv", "channels": [2, 3]}, 16 * 9 * 2 + 4 * 9 * 2 * 3 + 4 * 3 * 4),
+        ({"name": "of-a-plugin"}, 64 * 4),
+    ],
+)
+def test_products_are_those_of_the_layers(network, products):
+    made = cell(choices=composition(network=network))
+    assert size(made) == pytest.approx(2 * (BESIDE + products))

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.engines.job import CellWork, Job
+from vaebench.engines.size import size
 from vaebench.store.cell import Cell, digest
 from vaebench.store.files import StoreError
 from vaebench.store.folders import CellFolder, ResultsFolder
@@ -21,6 +22,8 @@ from vaebench.store.here import results_remembered
 from vaebench.store.record import MetricRequest, Record
 from vaebench.suite.trainers import is_fitted
 
+CLOSE = 2
+"""Likenesses of cells that have one network; among others the time grows with the model's size."""
 MOST_RECORDS = 500
 """The newest are read; older ones would teach nothing more."""
 LONGEST_HEAD = 1 << 26
@@ -61,26 +64,34 @@ class Standing(NamedTuple):
     """Its share of its fleets' time so far."""
 
 
+class Pace(NamedTuple):
+    seconds: float
+    size: float
+    """Of the model that took them (vaebench.engines.size)."""
+
+
 class Paces:
     """Seconds that training on an image and a metric took, of the most alike cells first."""
 
     def __init__(self, earlier: Iterable[tuple[Cell, Record]]) -> None:
-        self.training: dict[Hashable, list[float]] = {}
-        self.scoring: dict[Hashable, list[float]] = {}
+        self.training: dict[Hashable, list[Pace]] = {}
+        self.scoring: dict[Hashable, list[Pace]] = {}
         for cell, record in earlier:
             once = seconds_per_pass(cell, record)
             if once is not None:
-                _note(self.training, _trained_alike(cell), once / images_an_epoch(cell))
+                _note(self.training, _trained_alike(cell), Pace(once / images_an_epoch(cell), size(cell)))
             took = record.training.get("scoring_seconds", {})
             for request in {value.request.key: value.request for value in record.metrics}.values():
                 if request.key in took:
-                    seconds, alike = took[request.key], likeness(cell)
-                    _note(self.scoring, [(request.key, *like) for like in alike], seconds)
-                    _note(self.scoring, [(request.metric, *like) for like in alike], seconds / effort(request, cell))
+                    seconds, alike, of_one = took[request.key], likeness(cell), size(cell, draws=1)
+                    _note(self.scoring, [(request.key, *like) for like in alike], Pace(seconds, of_one))
+                    in_all = Pace(seconds / effort(request, cell), of_one)
+                    _note(self.scoring, [(request.metric, *like) for like in alike], in_all)
 
     def note_training(self, cell: Cell, begun: Standing) -> None:
         """As one more of its kind."""
-        _note(self.training, _trained_alike(cell), begun.seconds / begun.epochs / images_an_epoch(cell))
+        pace = Pace(begun.seconds / begun.epochs / images_an_epoch(cell), size(cell))
+        _note(self.training, _trained_alike(cell), pace)
 
     def job_seconds(self, job: Job, begun: Mapping[str, Standing] | None = None) -> float | None:
         """Training, what remains of it, and scoring of a fleet; None where a part of it is like nothing before."""
@@ -91,19 +102,20 @@ class Paces:
     def training_pace(self, cell: Cell, alike: Sequence[Hashable] | None = None) -> float | None:
         """Seconds of a pass by the most alike cells seen; `alike` holds the likenesses that count, else all. A fit of a
         kind that was never seen is taken for an epoch of what takes steps."""
-        pace = _pace(self.training, [*_trained_alike(cell), likeness(cell)[-1]] if alike is None else alike)
+        keys = [*_trained_alike(cell), likeness(cell)[-1]] if alike is None else alike
+        pace = _pace(self.training, keys, size(cell))
         return None if pace is None else pace * images_an_epoch(cell)
 
     def _work_seconds(self, work: CellWork, begun: Standing | None) -> Iterator[float | None]:
-        alike = likeness(work.cell)
+        alike, of_one = likeness(work.cell), size(work.cell, draws=1)
         if work.train and begun is not None:
             yield begun.seconds / begun.epochs * (work.cell.recipe["epochs"] - begun.epochs)
         elif work.train:
             pace = self.training_pace(work.cell)
             yield None if pace is None else pace * passes(work.cell)
         for request in work.requests:
-            exact = _pace(self.scoring, [(request.key, *like) for like in alike])
-            pace = _pace(self.scoring, [(request.metric, *like) for like in alike])
+            exact = _pace(self.scoring, [(request.key, *like) for like in alike], of_one)
+            pace = _pace(self.scoring, [(request.metric, *like) for like in alike], of_one)
             yield exact if exact is not None or pace is None else pace * effort(request, work.cell)
 
 
@@ -211,10 +223,14 @@ def _changed(file: Any) -> float:
         return 0.0
 
 
-def _note(paces: dict[Hashable, list[float]], keys: Iterable[Hashable], seconds: float) -> None:
+def _note(paces: dict[Hashable, list[Pace]], keys: Iterable[Hashable], pace: Pace) -> None:
     for key in keys:
-        paces.setdefault(key, []).append(seconds)
+        paces.setdefault(key, []).append(pace)
 
 
-def _pace(paces: dict[Hashable, list[float]], keys: Iterable[Hashable]) -> float | None:
-    return next((median(paces[key]) for key in keys if key in paces), None)
+def _pace(paces: Mapping[Hashable, list[Pace]], keys: Iterable[Hashable], own_size: float) -> float | None:
+    """Of the first key under which anything is known; where the network may be another, in proportion to its size."""
+    for place, key in enumerate(keys):
+        if key in paces:
+            return median(pace.seconds if place < CLOSE else pace.seconds * own_size / pace.size for pace in paces[key])
+    return None
