@@ -39,7 +39,7 @@ def test_settings_are_taken_as_they_come_and_wrong_ones_told(tmp_path: Path) -> 
     assert (taken.results, taken.data_root, taken.plugins) == (Path("runs"), Path("data"), ("mine.py",))
     with pytest.raises(project.UnknownName, match="compiled must be auto, never, always, is 'x'"):
         vaebench.Settings(compiled="x")
-    with pytest.raises(project.UnknownName, match="workers must be at least 1, is 0"):
+    with pytest.raises(project.UnknownName, match="workers must be an integer from 1 on, is 0"):
         vaebench.Settings(workers=0)
     with pytest.raises(project.UnknownName, match=r"a suite is a file, .*; this is of the type list"):
         vaebench.run([], vaebench.Settings(results=tmp_path))

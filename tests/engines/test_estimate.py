@@ -214,9 +214,19 @@ def test_draws_that_were_never_taken_cost_a_decoding_each(results):
         ({"name": "gated", "hidden": [30, 10]}, 2 * (64 * 30 + 30 * 10 + 10 * 4)),
         ({"name": "linear"}, 64 * 4),
         ({"name": "conv", "channels": [2, 3]}, 16 * 9 * 2 + 4 * 9 * 2 * 3 + 4 * 3 * 4),
-        ({"name": "of-a-plugin"}, 64 * 4),
+        ({"name": "of-a-plugin", "hidden": 256, "channels": None}, 64 * 4),
     ],
 )
 def test_products_are_those_of_the_layers(network, products):
     made = cell(choices=composition(network=network))
     assert size(made) == pytest.approx(2 * (BESIDE + products))
+
+
+def test_fitting_q_to_each_image_first_counts_as_twelve_draws_a_step(results):
+    plain, fitted = (
+        MetricRequest("bits_per_dim", {"samples": 100, "images": 300, "refine": steps, "split": "test", "seed": 0})
+        for steps in (0, 150)
+    )
+    leave(results, cell(seed=0), seconds=3.0, scoring=[(plain, 2.0)])
+    todo = job(cell(seed=1), requests=[fitted], train=False)
+    assert estimate_seconds([todo], results, workers=1) == pytest.approx(2.0 * (100 + 12 * 150) / 100)

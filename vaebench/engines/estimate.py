@@ -24,6 +24,8 @@ from vaebench.suite.trainers import is_fitted
 
 CLOSE = 2
 """Likenesses of cells that have one network; among others the time grows with the model's size."""
+REFINING = 12
+"""Four draws, decoded, and the gradient, which costs as much as two decodings more."""
 MOST_RECORDS = 500
 """The newest are read; older ones would teach nothing more."""
 LONGEST_HEAD = 1 << 26
@@ -152,12 +154,18 @@ def images_an_epoch(cell: Cell) -> int:
 
 
 def effort(request: MetricRequest, cell: Cell) -> float:
-    """What the time of a metric grows with: draws × images of log_likelihood, and 1 where nothing is known of it."""
+    """What the time of a metric grows with: draws × images of log_likelihood, and 1 where nothing is known of it.
+
+    A step that fits q to an image first is worth REFINING draws.
+    """
     catalog = load_catalog()
     splits = catalog.datasets[cell.dataset].splits
     images = splits.get(str(request.protocol.get("split")), splits["test"])
     metric = catalog.metrics.get(request.metric)
-    factors = [(name, request.protocol.get(name)) for name in (metric.effort if metric else ())]
+    protocol = dict(request.protocol)
+    if isinstance(protocol.get("refine"), int) and isinstance(protocol.get("samples"), int):
+        protocol["samples"] += REFINING * protocol["refine"]
+    factors = [(name, protocol.get(name)) for name in (metric.effort if metric else ())]
     return prod(
         min(value, images) if name.endswith("images") else value
         for name, value in factors
@@ -192,8 +200,17 @@ def _records(results: Path) -> Iterator[tuple[Cell, Record]]:
         folder = CellFolder(file.parent)
         try:
             cell, record = folder.read_cell(), folder.read_record()
-            hash(tuple(likeness(cell)))
-        except (StoreError, OSError, LookupError, TypeError, AttributeError, ValueError, RecursionError):
+            hash((size(cell), *likeness(cell)))
+        except (
+            StoreError,
+            OSError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            ArithmeticError,
+            RecursionError,
+        ):
             continue  # damaged, of a plugin that is not loaded, or of somebody who means harm
         if record and record.environment.items() >= here.items():
             yield cell, record

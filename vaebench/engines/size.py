@@ -13,20 +13,20 @@ steps of the optimiser. By the records of this project's suites, whose estimates
 def size(cell: Cell, draws: int | None = None) -> float:
     """Products of a pass forward over one image: its encoder's once, its decoder's for each of the draws of a training
     step, or as many as are given."""
-    steps = cell.composition["objective"].get("samples", 1) if draws is None else draws
-    return (BESIDE + _products(cell)) * (1 + int(steps))
+    taken = cell.composition["objective"].get("samples") if draws is None else draws
+    return (BESIDE + _products(cell)) * (1 + (taken if isinstance(taken, int) and taken > 0 else 1))
 
 
 def _products(cell: Cell) -> int:
     """Of the encoder's layers, or the decoder's, which mirror them; of a network that brings no widths, as if x and z
     were all there is."""
-    network, latent = cell.composition["network"], int(cell.composition["latent"])
+    network, latent = cell.composition["network"], cell.composition["latent"]
     dataset = load_catalog().datasets[cell.dataset]
-    if "channels" in network and dataset.side is not None:
+    if network["name"] == "conv" and dataset.side is not None:
         return _of_convolutions(network["channels"], dataset.side, latent)
-    widths = [dataset.pixels, *network.get("hidden", ()), latent]
-    gates = 2 if network["name"] == "gated" else 1
-    return gates * sum(before * after for before, after in itertools.pairwise(widths))
+    gates = {"mlp": 1, "gated": 2}.get(network["name"], 0)
+    widths = [dataset.pixels, *(network["hidden"] if gates else ()), latent]
+    return max(gates, 1) * sum(before * after for before, after in itertools.pairwise(widths))
 
 
 def _of_convolutions(channels: list[int], side: int, latent: int) -> int:

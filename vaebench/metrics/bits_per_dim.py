@@ -12,7 +12,7 @@ from vaebench.data.views import bins
 from vaebench.metrics.answer import Answer, NotApplicable, average
 from vaebench.metrics.calibrated import decoders, weighted, with_reason
 from vaebench.metrics.factors import given_factors
-from vaebench.metrics.importance import summary
+from vaebench.metrics.importance import DRAWS, summary
 from vaebench.metrics.subject import Subject
 from vaebench.models.likelihoods.bins import log_bin_mass
 from vaebench.models.likelihoods.lowrank_gaussian import LowRankNormal
@@ -62,23 +62,25 @@ def _summed(subject: Subject, protocol: dict[str, Any], category: OneHot, levels
     more mass in the bin.
     """
     parts, values = decoders(subject), []
-    for model, x, _ in subject.blocks(subject.images(protocol), category.noise_size):
-        p = model.likelihood(_every_code(category, len(x)))
-        edges = _edges(x, levels, view)
-        log_masses = torch.stack([log_bin_mass(decoder(p), *edges) for decoder in parts.values()])
-        values.append((category.log_probs.unsqueeze(-1) + log_masses).double().logsumexp(1))
+    for model, x, _ in subject.blocks(subject.images(protocol), min(category.noise_size, DRAWS)):
+        edges, log_joint = _edges(x, levels, view), []
+        for those in torch.arange(category.noise_size).split(max(1, subject.rows // len(x))):
+            p = model.likelihood(_codes(category, those, len(x)))
+            log_masses = torch.stack([log_bin_mass(decoder(p), *edges) for decoder in parts.values()])
+            log_joint.append((category.log_probs[those].unsqueeze(-1) + log_masses).double().logsumexp(1))
+        values.append(torch.stack(log_joint).logsumexp(0))
     return dict(zip(parts, torch.cat(values, dim=-1), strict=True))
 
 
 def _has_factors(subject: Subject, protocol: dict[str, Any], category: OneHot) -> bool:
     """Whether there is more to integrate over than the category."""
-    one = subject.images(protocol)[:1]
-    return isinstance(subject.given(one.y).likelihood(_every_code(category, 1)), LowRankNormal)
+    one = subject.split(protocol["split"])[:1]
+    return isinstance(subject.given(one.y).likelihood(_codes(category, torch.arange(1), 1)), LowRankNormal)
 
 
-def _every_code(category: OneHot, images: int) -> Tensor:
-    """(category, image, category)"""
-    codes = torch.eye(category.noise_size, dtype=category.dtype, device=category.device)
+def _codes(category: OneHot, those: Tensor, images: int) -> Tensor:
+    """Some of the categories, one-hot, for every image; (category, image, latent)"""
+    codes = torch.nn.functional.one_hot(those.to(category.device), category.noise_size).to(category.dtype)
     return codes.unsqueeze(1).expand(-1, images, -1)
 
 

@@ -48,9 +48,10 @@ def given_factors(
 
 @torch.no_grad()
 def at_mode(p: LowRankNormal, lower: Tensor, upper: Tensor, u: Tensor) -> FullNormal:
-    """N(û, C⁻¹) with û = argmax_u ln P(bins|z, u) + ln p(u), which is concave, and C the curvature there; float64.
+    """N(û, C⁻¹), û near argmax_u ln P(bins|z, u) + ln p(u), which is concave, and C the curvature near it; float64.
 
     A step of Newton's leads to the mean of the factors' posterior that knows each pixel as what its bin amounts to.
+    Nothing asks whether the steps have arrived: where they have not, more draws are wasted, and the weights tell.
     """
     p = LowRankNormal(p.loc.double(), p.factors.double(), p.scale.double())
     lower, upper = lower.double(), upper.double()

@@ -63,8 +63,8 @@ class Settings:
             object.__setattr__(self, "plugins", (self.plugins,))
         if self.compiled not in get_args(Wanted):
             raise UnknownName(f"compiled must be {enumerated(get_args(Wanted), 3)}, is {self.compiled!r}")
-        if self.workers is not None and self.workers < 1:
-            raise UnknownName(f"workers must be at least 1, is {self.workers}")
+        if self.workers is not None and not (isinstance(self.workers, int) and self.workers >= 1):
+            raise UnknownName(f"workers must be an integer from 1 on, is {self.workers!r}")
 
 
 def known_settings(names: Iterable[str]) -> None:

@@ -58,8 +58,11 @@ def _states_in(runs: Path, cells: Iterable[CellLine]) -> list[tuple[str, str]]:
     from vaebench.reporting.runs import FAILED, read_runs, unfinished
 
     table = read_runs(runs)
-    states = {cell.cell: ("open", "") for cell in cells} | dict.fromkeys(table["cell"], ("done", ""))
+    there = set(table["cell"])
+    states = {cell.cell: ("done" if cell.cell in there else "open", "") for cell in cells}
     for cell, run in unfinished(table).items():
+        if cell not in states:
+            continue
         states[cell] = ("failed", f"{run.metric}: {run.note}") if run.status == FAILED else ("open", "")
     return list(states.values())
 

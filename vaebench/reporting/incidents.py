@@ -36,7 +36,8 @@ class Incident:
     where: Phrase
     metrics: Phrase
     seeds: str
-    """Empty where it holds of all that was done; IN_PART where of some, and not by their seed."""
+    """Empty where it holds of every seed or, of a remark, of all that was done; IN_PART where of some of that, and not
+    by their seed."""
     note: str
 
 

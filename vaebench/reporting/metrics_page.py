@@ -58,8 +58,17 @@ def restrictions(metric: Metric) -> list[str]:
     sentences = {
         f"Views: {', '.join(metric.views or ())}.": metric.views is not None,
         "Needs labels.": metric.labels,
-        "Needs a q(z|x) that is no point.": metric.needs == "spread",
-        "Needs a category in the code.": metric.needs == "category",
+        **{
+            f"{whose}{said}.": bool(of)
+            for need, said in (
+                ("spread", "Needs a q(z|x) that is no point"),
+                ("category", "Needs a category in the code"),
+            )
+            for whose, of in (
+                ("", metric.needs == need),
+                (f"{_parts_that_need(metric, need)}: ", _parts_that_need(metric, need)),
+            )
+        },
         "Needs images with a width and a height.": metric.images,
         "Not applicable to a model that is given the label.": metric.unconditional,
         "Of a model that is given the label it is another quantity, and never ranks with that of one that is not.": (
@@ -72,6 +81,11 @@ def restrictions(metric: Metric) -> list[str]:
         "A cost: it is counted, has no protocol, and enters no contrast.": metric.cost,
     }
     return [sentence for sentence, applies in sentences.items() if applies]
+
+
+def _parts_that_need(metric: Metric, need: str) -> str:
+    """`mi_lower_bound.encoder`, `mi_lower_bound.encoder_prior_entropy`, in backticks; empty where none does."""
+    return ", ".join(f"`{metric.name}.{name}`" for name, part in metric.parts.items() if part.needs == need)
 
 
 def content(name: str) -> dict[str, object]:

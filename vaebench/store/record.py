@@ -44,7 +44,7 @@ class MetricValue:
     status: Literal["done", "n/a", "failed"]
     value: float | None = None
     stderr: float | None = None
-    """Monte Carlo standard error, with that of the choice of images where a subset is scored; None: unknown."""
+    """Monte Carlo standard error, of a mean over a subset of images with that of their choice; None: unknown."""
     note: str = ""
     """Why there is no number, or what must be known to read it."""
     fingerprint: str = field(default="", repr=False)
