@@ -12,6 +12,7 @@ from vaebench.plugins.loading import load_plugins
 from vaebench.plugins.plugin import PluginError
 from vaebench.suite.expansion import expand
 from vaebench.suite.loading import load_suite_mapping
+from vaebench.suite.mistakes import SuiteError
 
 SUITE = {
     "suite": "trial",
@@ -45,6 +46,32 @@ def test_a_loaded_part_is_like_one_of_the_catalog(tmp_path: Path) -> None:
     assert (part.title, part.views) == ("light", ("grey",))
     assert part.parameters["scale"].mistake(-1.0) == "must be above 0, is -1.0"
     assert "light" not in packaged_catalog().parts["likelihood"]
+
+
+def test_what_a_posterior_has_and_a_metric_needs_is_told_apart_before_training(tmp_path: Path) -> None:
+    text = """
+        import vaebench
+
+        @vaebench.posterior("nail", has=["spread"])
+        class Nail: pass
+
+        @vaebench.metric("width", unit="nats", better="none", needs="category")
+        def width(subject, protocol): return []
+
+        vaebench.variant("nailed", extends="vae-gaussian", posterior="nail")
+    """
+    load(tmp_path, textwrap.dedent(text))
+    trial = {**SUITE, "variants": ["nailed"], "metrics": ["reconstruction", "width"]}
+    with pytest.raises(SuiteError, match=r"width applies to no variant of the suite: q.* has no categorical code"):
+        load_suite_mapping(trial)
+    joint = {"extends": "joint-vae", "latent": 12}
+    assert load_suite_mapping({**trial, "variants": ["nailed", joint]}).families[-1] == "width"
+
+
+def test_what_no_posterior_can_have_is_refused(tmp_path: Path) -> None:
+    assert "spred" in refusal(
+        tmp_path, 'import vaebench\n\n@vaebench.posterior("mine", has=["spred"])\nclass Mine: pass\n'
+    )
 
 
 def test_a_variant_inherits_from_the_catalog_and_can_be_extended_by_a_suite(tmp_path: Path) -> None:

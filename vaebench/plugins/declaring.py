@@ -72,11 +72,14 @@ def posterior(
     parameters: Parameters | None = None,
     requires: Mapping[str, Iterable[str]] | None = None,
     analytic_kl: bool = True,
+    has: Iterable[str] | None = None,
 ) -> Decorator[Any]:
     """A head q(z|x): a torch module, `Class(encoder, latent, **parameters)`, from features to a distribution of codes
     that has `from_noise(noise)`, noise being `noise_size` standard normals.
 
-    `analytic_kl=False`: there is no closed form of its KL; only objectives with `kl: monte-carlo` take it.
+    `analytic_kl=False`: there is no closed form of its KL; only objectives with `kl: monte-carlo` take it. `has`:
+    "spread" where a code is no point, "category" where there is one among the latents, so that a metric which needs
+    them is refused before anything is trained; None: nobody knows.
     """
     return _declaring("posterior", name, locals(), checks=[] if analytic_kl else ["kl-monte-carlo"])
 
@@ -156,6 +159,7 @@ def metric(
     images: bool = False,
     generates: bool = False,
     unconditional: bool = False,
+    needs: str = "",
     estimator: str = "",
     bias: str = "",
     caps: str = "",
@@ -163,7 +167,8 @@ def metric(
     """`function(subject, protocol)` that returns a list of `vaebench.metrics.answer.Answer`.
 
     `better`: higher, lower, one or none. `head`: the bare name is a number; `parts`: the numbers after the dot, each
-    with title, unit and better. The flags are those of the catalog's metrics.
+    with title, unit and better. The flags are those of the catalog's metrics; `needs`: what q(z|x) must have, "spread"
+    or "category".
     """
     return _declaring("metric", name, locals())
 
