@@ -295,7 +295,7 @@ def table_below(report, words):
 
 def test_no_table_of_metrics_is_wide_and_what_belongs_together_stands_together(results):
     everything = list(load_catalog().metrics)
-    variants = [{"extends": "vae", "on": ["digits/grey"]}]
+    variants = [{"extends": "joint-vae", "on": ["digits/grey"], "latent": 14}]
     suite = load_suite_mapping(
         {**TINY, "datasets": ["digits/grey"], "variants": variants, "metrics": everything, "contrasts": []}
     )
