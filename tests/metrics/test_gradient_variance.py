@@ -40,7 +40,7 @@ def of_each_draw(surrogate, parameters):
 
 
 @pytest.mark.parametrize("theta", [0.0, 1.0, 2.0])
-def test_wangs_example_has_the_variances_of_the_paper(theta):
+def test_wangs_example_has_the_variances_of_the_closed_forms(theta):
     """q = N(θ, 1), f(z) = z²: variance θ⁴ + 14 θ² + 15 by the score and 4 through the draw (Wang 2018 §2.2)."""
     parameter = torch.full((20000,), theta, dtype=torch.float64, requires_grad=True)
     z = parameter + torch.special.ndtri((torch.arange(20000).double() + 0.5) / 20000)

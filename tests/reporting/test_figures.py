@@ -24,6 +24,7 @@ from vaebench.engines.planning import plan
 from vaebench.reporting import statistics
 from vaebench.reporting.contrasts import contrast_tests, contrasts_table
 from vaebench.reporting.figures import (
+    beyond,
     board,
     catalogue,
     code_counts,
@@ -59,6 +60,13 @@ SMALL = {
         {"extends": "vae-gaussian", "on": ["digits/grey"]},
         {"extends": "vae-mse", "on": ["digits/grey"]},
         {"extends": "ae", "latent": 2, "on": ["digits/grey"]},
+        {
+            "name": "ae-mixture",
+            "extends": "ae",
+            "latent": 2,
+            "generation": {"prior": "fitted-gmm"},
+            "on": ["digits/grey"],
+        },
         {"name": "_flat_vae_", "extends": "vae", "latent": 2, "on": ["digits/binary"]},
         {
             "name": "mixture",
@@ -326,7 +334,7 @@ def test_a_model_that_exploded_is_named_and_does_not_flatten_the_others(results:
     plane = exploded(rate_distortion.table(section, values), "vae", rate=7.7e19)
     picture = rate_distortion.draw(plane, "x")
     assert picture.axes[0].get_xlim()[1] < 1000
-    assert "beyond: vae, KL 7.700e+19" in shown_text(picture)
+    assert re.search(r"beyond: vae at 7\.700e\+19, [0-9.]+", shown_text(picture))
     assert "7.700e+19 nats" in rate_distortion.title(plane, "x")
     names = list(dict.fromkeys(data["variant"]))
     ratios = {sharpness.MEAN: 0.3, sharpness.DRAW: 1.5}
@@ -334,6 +342,24 @@ def test_a_model_that_exploded_is_named_and_does_not_flatten_the_others(results:
     picture = sharpness.draw(over, "x", metric="elbo")
     assert picture.axes[0].get_xlim()[0] > -100
     assert f"beyond: {names[3]}, elbo −1.000e+17" in shown_text(picture)
+
+
+@pytest.mark.parametrize(
+    ("values", "beyond_it"),
+    [
+        ([-100.0, -101.0, -102.0, -103.0, -155.0], {4}),
+        ([-100.0, -101.0, -102.0, -103.0, -104.0, -105.0, -106.0, -155.0, -170.0], {7, 8}),
+        ([-100.0, -101.0, -102.0, -103.0, -113.0], set()),  # the others have more than a fifth
+        ([-100.0, -101.0, -155.0, -160.0], set()),  # no few: half of them
+        ([-100.0, -100.0, -100.0, -100.0, -101.0], set()),  # the others are one number
+        ([2.6, 2.7, 2.8, 2.9, 3.0, 3.1, 28.0, 1e17], {6, 7}),
+        ([1.0], set()),
+        ([], set()),
+        ([np.nan, 1.0, 2.0, 3.0, 4.0, 90.0], {5}),
+    ],
+)
+def test_a_few_that_would_crowd_the_others_stand_beyond_the_scale(values: list[float], beyond_it: set[int]) -> None:
+    assert set(np.flatnonzero(~beyond.near(np.array(values)))) == beyond_it
 
 
 def test_bands_tell_the_groups_apart(five: tuple[Suite, pd.DataFrame]) -> None:
@@ -402,6 +428,19 @@ def test_labels_of_a_differences_picture_stay_clear_of_its_title(pattern: str) -
         assert label.x0 >= 0
         assert label.y0 >= 0
         assert label.y1 <= title
+
+
+@pytest.mark.parametrize("level", [0.0, -100.25, -123456.25])
+def test_what_stands_beside_the_axes_of_differences_lies_on_the_picture_and_off_the_other_axes(level: float) -> None:
+    rows = {"seed": range(4), "theory": [level, level + 1e-2, level + 3e-2, level], "practice": [level] * 4}
+    data = pd.DataFrame(rows).assign(difference=lambda frame: frame["practice"] - frame["theory"] + level)
+    picture = differences.draw(data, "A question? A verdict", "a", "b", "log_likelihood")
+    picture.canvas.draw()
+    both, alone = picture.axes
+    assert both.get_tightbbox().x0 >= 0
+    assert alone.get_tightbbox().x0 >= both.get_window_extent().x1
+    assert both.get_window_extent().width == pytest.approx(alone.get_window_extent().width)
+    assert both.get_window_extent().width > 60
 
 
 def test_paired_differences_are_those_of_the_runs_with_their_mean_and_interval(
@@ -503,6 +542,38 @@ def test_strips_run_from_two_sigma_below_the_mean_to_two_above(made: Made) -> No
         expected = arrays["strip_means"].astype(float) + sigmas * arrays["strip_sigmas"].astype(float)
         np.testing.assert_allclose(shown[:, column], expected, atol=1e-6)
     assert "_flat_vae_-strips-digits-binary" not in made.figures
+
+
+def test_strips_say_where_their_codes_come_from_and_are_of_no_other_law(made: Made) -> None:
+    assert made.figures["vae-gaussian-strips-digits-grey"].caption.startswith("Each row is one z from the prior; ")
+    assert made.figures["ae-strips-digits-grey"].caption.startswith("Each row is one z from N(0, I); ")
+    assert "ae-mixture-samples-digits-grey" in made.figures
+    assert "ae-mixture-strips-digits-grey" not in made.figures
+
+
+def test_numbers_of_classes_with_one_middle_can_all_be_read_and_those_apart_stay() -> None:
+    nearest = np.array([0.5, 0.25])
+    apart = np.array([[0.0, 0.0], [2.0, 1.0], [-3.0, 4.0]])
+    np.testing.assert_array_equal(latents._apart(apart, nearest), apart)
+    pushed = latents._apart(np.zeros((10, 2)), nearest) / nearest
+    gaps = np.linalg.norm(pushed[:, None] - pushed, axis=-1) + np.eye(10)
+    assert gaps.min() > 0.9
+    assert np.abs(pushed).max() < 4
+    assert latents._apart(np.zeros((0, 2)), nearest).shape == (0, 2)
+
+
+def test_codes_outside_the_frame_are_counted_and_circles_are_round() -> None:
+    middle = np.random.default_rng(0).normal(size=(598, 2)) * [1.0, 0.2]
+    codes = np.concatenate([middle, [[50.0, 0.0], [0.0, -40.0]]]).astype(np.float32)
+    data = latents.table({"ae": {"codes": codes, "labels": np.arange(600) % 3}})
+    frame = latents.draw(data, "x", circles=True).axes[0]
+    (left, right), (bottom, top) = frame.get_xlim(), frame.get_ylim()
+    outside = sum(not (left <= x <= right and bottom <= y <= top) for x, y in codes)
+    assert outside >= 2
+    assert f"{outside} outside" in [text.get_text() for text in frame.texts]
+    assert np.ptp(frame.get_xlim()) == pytest.approx(np.ptp(frame.get_ylim()))
+    within = latents.table({"ae": {"codes": np.tile(np.eye(2), (300, 1)), "labels": np.arange(600) % 3}})
+    assert not [text for text in latents.draw(within, "x", circles=True).axes[0].texts if "outside" in text.get_text()]
 
 
 def test_codes_are_shown_in_the_two_latents_of_largest_kl_on_the_same_axes(made: Made) -> None:

@@ -1,5 +1,7 @@
-"""What lies too far off to be drawn on one scale with the rest: models that exploded and are still finite."""
+"""What lies too far off to be drawn on one scale with the rest: models that exploded and are still finite, and a few
+rows beside which all others would be one point."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +14,23 @@ if TYPE_CHECKING:
 
 FAR = 1e4
 """Times the median distance from the median; beyond that the rest would be one point."""
+CROWDED = 0.2
+"""Share of a scale; if the rest had no more than that, it gets a scale of its own,"""
+FEW = 0.25
+"""where no more than this share of all lies beyond it."""
 
 
 def near(values: np.ndarray) -> np.ndarray:
-    """Which of the values can share a scale: all but those FAR times as far from the median as half are; (value,)"""
+    """Which of the values can share a scale: all but those FAR times as far from the median as half are, and the few
+    that would crowd the others; (value,)"""
+    shown = _not_exploded(values)
+    kept = np.flatnonzero(shown & np.isfinite(values))
+    for place in _crowding(values[kept]):
+        shown[kept[place]] = False
+    return shown
+
+
+def _not_exploded(values: np.ndarray) -> np.ndarray:
     finite = values[np.isfinite(values)]
     if not len(finite):
         return np.ones(len(values), dtype=bool)
@@ -24,13 +39,23 @@ def near(values: np.ndarray) -> np.ndarray:
     return ~(np.abs(values - middle) > FAR * spread) if spread > 0 else np.ones(len(values), dtype=bool)
 
 
-def name_those(frame: "Axes", beyond: dict[str, float], what: str) -> None:
-    """Say in a corner of the axes who is not in the picture, and with which number."""
-    if beyond:
-        listed = "; ".join(f"{name}, {what} {typographic(value)}" for name, value in beyond.items())
-        frame.text(
-            0.01, 0.99, f"beyond: {listed}", transform=frame.transAxes, size=style.SMALL, color=style.SOFT, va="top"
-        )
+def _crowding(values: np.ndarray) -> list[int]:
+    """Places of the few without which the others, which differ, have more than a fifth of the scale for themselves."""
+    order = np.argsort(np.abs(values - np.median(values)), kind="stable") if len(values) else np.array([], dtype=int)
+    left = len(values)
+    fewest = len(values) - int(FEW * len(values))
+    shorter = left - 1
+    while shorter >= fewest:
+        if 0 < np.ptp(values[order[:shorter]]) <= CROWDED * np.ptp(values[order[:left]]):
+            left = shorter
+        shorter -= 1
+    return [int(place) for place in order[left:]]
+
+
+def name_those(frame: "Axes", far: Sequence[str]) -> None:
+    """Say in a corner of the axes who is not in the picture, and where it would be: a line each."""
+    listed = "\n".join(f"beyond: {words}" for words in far)
+    frame.text(0.01, 0.99, listed, transform=frame.transAxes, size=style.SMALL, color=style.SOFT, va="top")
 
 
 def typographic(value: float) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 UNITLESS = ("ratio", "share")
 HEIGHT, LEFT, BETWEEN = 2.3, 0.66, 0.78
+"""Inches; left of the axes and between them is more where the numbers of an axis are long."""
+LABEL = 0.31
+"""Inches that the name of an axis takes beside its numbers."""
 BEYOND = 0.2
 """Inches by which a label may be longer than its axis, half of them above."""
 
@@ -45,16 +48,24 @@ def title(test: PairedTest, verdict: str) -> str:
 @style.settled
 def draw(data: pd.DataFrame, heading: str, theory: str, practice: str, metric: str) -> "Picture":
     """Left: each seed under both; right: each seed's difference, their mean and 95 % interval, and the line at 0."""
-    picture, _ = style.canvas(heading, HEIGHT + 0.86)
-    width = (style.WIDTH - LEFT - BETWEEN - 0.15) / 2
-    both = style.axes(picture, LEFT, 0.66, width, HEIGHT)
-    alone = style.axes(picture, LEFT + width + BETWEEN, 0.66, width, HEIGHT)
+    picture, total = style.canvas(heading, HEIGHT + 0.86)
+    both, alone = (style.axes(picture, LEFT, 0.66, 1.0, HEIGHT) for _ in range(2))
     unit = load_catalog().column(metric).unit
     _both_sides(both, data, theory, practice)
     both.set_ylabel(both_label(metric))
     _differences(alone, data)
     alone.set_ylabel(f"practice − theory, {unit}")
+    left, between = max(LEFT, LABEL + _numbers_width(both)), max(BETWEEN, LABEL + 0.12 + _numbers_width(alone))
+    width = (style.WIDTH - left - between - 0.15) / 2
+    for frame, start in ((both, left), (alone, left + width + between)):
+        frame.set_position((start / style.WIDTH, 0.66 / total, width / style.WIDTH, HEIGHT / total))
     return picture
+
+
+def _numbers_width(frame: "Axes") -> float:
+    """Inches of the longest number beside the axis."""
+    shown = frame.yaxis.get_major_formatter().format_ticks(list(frame.get_yticks()))
+    return max((style.text_width(number, style.SMALL) for number in shown), default=0.0)
 
 
 def both_label(metric: str) -> str:

@@ -13,6 +13,7 @@ from vaebench.reporting.figures.figure import Figure, slug
 from vaebench.reporting.figures.scene import Scene
 from vaebench.reporting.runs import RowKey
 from vaebench.reporting.sections import ARROWS, Section
+from vaebench.reporting.text import with_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +95,7 @@ def draw(data: pd.DataFrame, heading: str) -> "Picture":
     for (_, rows), lines, top, tall in zip(variants, names, tops, heights, strict=False):
         first, middle = rows.iloc[0], top + tall / 2
         if first["variant"] in far:
-            _say_beyond(frame, middle, first["mean"], below=first["mean"] < data["mean"].median())
+            _say_beyond(frame, middle, first, below=first["mean"] < data["mean"].median())
         else:
             _draw_row(frame, rows, middle)
         frame.text(
@@ -147,9 +148,10 @@ def _draw_row(frame: "Axes", rows: pd.DataFrame, middle: float) -> None:
     frame.plot(first["mean"], middle, marker, markerfacecolor=filled, markeredgecolor=colour, markersize=5.5)
 
 
-def _say_beyond(frame: "Axes", middle: float, mean: float, below: bool) -> None:
+def _say_beyond(frame: "Axes", middle: float, row: pd.Series, below: bool) -> None:
     """A mean that cannot stand on one scale with the others, in words at the edge beyond which it lies."""
-    words = f"← mean {beyond.typographic(mean)}" if below else f"mean {beyond.typographic(mean)} →"
+    mean = with_error(row["mean"], row["low"], row["high"]).replace("-", "−")
+    words = f"← mean {mean}" if below else f"mean {mean} →"
     frame.text(
         0.01 if below else 0.99,
         middle,

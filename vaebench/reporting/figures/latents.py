@@ -23,6 +23,8 @@ POINTS = 600
 """Images of a variant that are shown."""
 OUTSIDE = 0.005
 """Share of the codes at either end that may lie outside the frame."""
+APART = 0.17
+"""Inches from the middle of a class to that of another, where their numbers can both be read."""
 
 
 def table(models: Mapping[str, Arrays]) -> pd.DataFrame:
@@ -72,6 +74,9 @@ def draw(data: pd.DataFrame, heading: str, circles: bool) -> "Picture":
     row_height = side + 0.62 + (0.2 if len(variants) > 1 else 0.0)
     picture, _ = style.canvas(heading, row_height * len(variants))
     limits = [_limits(data["z_first"], circles), _limits(data["z_second"], circles)]
+    if circles:  # which are round where both axes have one scale
+        longer = max(high - low for low, high in limits)
+        limits = [((low + high - longer) / 2, (low + high + longer) / 2) for low, high in limits]
     for place, variant in enumerate(variants):
         own = data[data["variant"] == variant]
         for column in range(columns):
@@ -80,7 +85,9 @@ def draw(data: pd.DataFrame, heading: str, circles: bool) -> "Picture":
             frame.set_xlim(*limits[0])
             frame.set_ylim(*limits[1])
             frame.locator_params(nbins=5)
-            _scatter(frame, own[own["class"] == DIGIT] if column else own, every=not column)
+            shown = own[own["class"] == DIGIT] if column else own
+            _scatter(frame, shown, every=not column, side=side)
+            _count_outside(frame, shown)
             if circles:
                 _circles(frame)
             head = own.iloc[0]
@@ -93,8 +100,8 @@ def draw(data: pd.DataFrame, heading: str, circles: bool) -> "Picture":
     return picture
 
 
-def _scatter(frame: "Axes", own: pd.DataFrame, every: bool) -> None:
-    """Each class in its colour and mark, its number at the middle of it."""
+def _scatter(frame: "Axes", own: pd.DataFrame, every: bool, side: float) -> None:
+    """Each class in its colour and mark, its number at the middle of it, or beside where another stands there."""
     from matplotlib.patheffects import withStroke
 
     classes = {int(label): own[own["class"] == label] for label in sorted(own["class"].unique())}
@@ -112,13 +119,13 @@ def _scatter(frame: "Axes", own: pd.DataFrame, every: bool) -> None:
         )
     if not every:
         return
-    for label, rows in classes.items():
-        if label == NO_CLASS:
-            continue
-        middle = rows[["z_first", "z_second"]].median()
+    middles = own[own["class"] != NO_CLASS].groupby("class")[["z_first", "z_second"]].median()
+    inch = np.array([np.ptp(frame.get_xlim()), np.ptp(frame.get_ylim())]) / side
+    places = _apart(middles.to_numpy(), APART * inch)
+    for label, (x, y) in zip(middles.index, places, strict=True):
         frame.text(
-            middle["z_first"],
-            middle["z_second"],
+            x,
+            y,
             str(label),
             size=style.TITLE,
             weight="bold",
@@ -126,6 +133,39 @@ def _scatter(frame: "Axes", own: pd.DataFrame, every: bool) -> None:
             va="center",
             clip_on=True,
             path_effects=[withStroke(linewidth=2.5, foreground=style.PAPER)],
+        )
+
+
+def _apart(middles: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    """The same points, pushed from each other until no two are nearer than `nearest`, or for long enough; (point, 2)"""
+    places = middles / nearest
+    for _ in range(200):
+        ways = places[:, None] - places
+        distances = np.linalg.norm(ways, axis=-1) + np.eye(len(places))
+        short = np.clip(1.0 - distances, 0.0, None) * (1 - np.eye(len(places)))
+        if not (short > 0.01).any():
+            break
+        turn = np.arange(len(places))  # points on one spot part each in a direction of its own
+        away = ways / np.maximum(distances, 1e-9)[..., None]
+        apart = np.where(distances[..., None] > 1e-6, away, _directions(turn[:, None] - turn))
+        places = places + 0.25 * (short[..., None] * apart).sum(1)
+    return places * nearest
+
+
+def _directions(turns: np.ndarray) -> np.ndarray:
+    """Of unit length, opposite for opposite turns; (…, 2)"""
+    angle = 2.4 * np.abs(turns)
+    return np.sign(turns)[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+
+
+def _count_outside(frame: "Axes", own: pd.DataFrame) -> None:
+    """Say in a corner how many points the frame does not reach."""
+    (left, right), (bottom, top) = frame.get_xlim(), frame.get_ylim()
+    outside = ~(own["z_first"].between(left, right) & own["z_second"].between(bottom, top))
+    if outside.any():
+        words = f"{int(outside.sum())} outside"
+        frame.text(
+            0.99, 0.01, words, transform=frame.transAxes, size=style.SMALL, color=style.SOFT, ha="right", va="bottom"
         )
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COMPARABLE = ("counting", "levels")
 """Measures under which probabilities are masses."""
 RATE, DISTORTION = "kl", "reconstruction"
+HEIGHT, LINE = 3.3, 0.14
+"""Inches of the plane, and of a line of text in it."""
 
 
 def table(section: Section, values: dict[RowKey, dict[str, dict[int, float]]]) -> pd.DataFrame:
@@ -61,13 +63,15 @@ def draw(data: pd.DataFrame, heading: str) -> "Picture":
     far, means = means[~shown], means[shown]
     data = data[data["variant"].isin(means["variant"])]
     key = marks.key_height(list(means["variant"]))
-    picture, _ = style.canvas(heading, 3.3 + 0.82 + key)
-    frame = style.axes(picture, 0.62, 0.72 + key, style.WIDTH - 0.62 - 0.5, 3.3)
+    picture, _ = style.canvas(heading, HEIGHT + 0.82 + key)
+    frame = style.axes(picture, 0.62, 0.72 + key, style.WIDTH - 0.62 - 0.5, HEIGHT)
     for axis, column in (("x", "rate"), ("y", "distortion")):
         low, high = data[column].min(), data[column].max()
         margin = 0.12 * (high - low) or 1.0
         getattr(frame, f"set_{axis}lim")(low - margin, high + margin)
     frame.set_xlim(left=max(0.0, frame.get_xlim()[0]))
+    bottom, top = frame.get_ylim()
+    frame.set_ylim(top=top + (top - bottom) * LINE / (HEIGHT - LINE * len(far)) * len(far))  # room for who is beyond
     _lines_of_one_elbo(frame)
     for row in each_row(means):
         colour, marker = style.STANCES[row.stance]
@@ -80,7 +84,8 @@ def draw(data: pd.DataFrame, heading: str) -> "Picture":
     frame.set_ylabel("distortion: −E ln p(x|z), nats")
     named = [marks.Mark(row.variant, row.stance, row.rate, row.distortion) for row in each_row(means)]
     marks.name_all(picture, frame, named, 0.24)
-    beyond.name_those(frame, dict(zip(far["variant"], far["rate"], strict=True)), "KL")
+    places = {row.variant: (beyond.typographic(row.rate), beyond.typographic(row.distortion)) for row in each_row(far)}
+    beyond.name_those(frame, [f"{name} at {rate}, {distortion}" for name, (rate, distortion) in places.items()])
     stances(picture, [stance for stance in style.STANCES if stance in set(data["stance"])])
     return picture
 

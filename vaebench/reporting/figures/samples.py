@@ -51,6 +51,15 @@ def codes_from(generation: Mapping[str, Any], named: bool = False) -> str:
     return "from N(0, I)" if named and generation["prior"] == "own" else LAWS[generation["prior"]]
 
 
+def whence(place: Place) -> str:
+    """Where the codes of all that is shown come from, in words."""
+    scene = place.scene
+    laws = [
+        codes_from(scene.generation(name), scene.is_point(name) and scene.is_round(name)) for name in place.variants
+    ]
+    return " or ".join(dict.fromkeys(laws))
+
+
 def draw(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
     """A shelf a variant, all on the grey scale from 0 to 1."""
     variants = list(dict.fromkeys(name.rpartition("/")[0] for name in data))
@@ -70,13 +79,8 @@ def make(place: Place) -> Figure | None:
     data = images(place.images, place.scene)
     if not place.complete(data, "draws"):
         return None
-    scene = place.scene
-    laws = [
-        codes_from(scene.generation(name), scene.is_point(name) and scene.is_round(name)) for name in place.variants
-    ]
-    whence = " or ".join(dict.fromkeys(laws))
     caption = (
-        f"Right: x drawn from p(x|z); middle: the mean of p(x|z) at the same z, drawn {whence}; left: test "
+        f"Right: x drawn from p(x|z); middle: the mean of p(x|z) at the same z, drawn {whence(place)}; left: test "
         f"images. One grey scale from 0 (black) to 1 (white). {place.seed}"
     )
     return place.figure("samples", f"Real images, decoder means and draws: {place.named}", caption, data, draw)

@@ -68,7 +68,8 @@ def draw(data: pd.DataFrame, heading: str, metric: str) -> "Picture":
     frame.set_xlabel(f"{metric}, {column.unit}{ARROWS[column.better]}")
     frame.set_ylabel("sharpness / sharpness of the data")
     marks.name_all(picture, frame, named, 0.24)
-    beyond.name_those(frame, dict(zip(far["variant"], far[metric], strict=True)), metric)
+    named_beyond = zip(far["variant"], far[metric], strict=True)
+    beyond.name_those(frame, [f"{name}, {metric} {beyond.typographic(value)}" for name, value in named_beyond])
     stances(picture, [stance for stance in style.STANCES if stance in set(data["stance"])])
     return picture
 

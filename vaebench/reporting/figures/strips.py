@@ -8,6 +8,7 @@ import numpy as np
 from vaebench.reporting.figures.board import Panel, Shelf, board, squares
 from vaebench.reporting.figures.figure import Figure
 from vaebench.reporting.figures.kept import Arrays
+from vaebench.reporting.figures.samples import LAWS, codes_from, whence
 from vaebench.reporting.figures.scene import Place
 
 if TYPE_CHECKING:
@@ -47,11 +48,13 @@ def draw(data: Mapping[str, np.ndarray], heading: str) -> "Picture":
 
 
 def make(place: Place) -> Figure | None:
+    """None also where codes come from another law than the prior's: the strips that are kept are not at those."""
     data = images(place.images)
-    if not place.complete(data, "sigma"):
+    own = all(codes_from(place.scene.generation(name)) == LAWS["own"] for name in place.variants)
+    if not own or not place.complete(data, "sigma"):
         return None
     caption = (
-        "Each row is one z from the prior; from left to right every pixel moves from μ(z) − 2σ(z) to μ(z) + 2σ(z) at "
+        f"Each row is one z {whence(place)}; from left to right every pixel moves from μ(z) − 2σ(z) to μ(z) + 2σ(z) at "
         f"once. Below 0 a pixel is black, above 1 it is white. {place.seed}"
     )
     return place.figure("strips", f"What the decoder's σ allows: {place.named}", caption, data, draw)
