@@ -31,9 +31,8 @@ VARIANTS = {
     "vae-mse": "σ = 1, called MSE",
 }
 BESIDE = {
-        "vae-half-sigma": "σ = ½",
+    "vae-half-sigma": "σ = ½",
     "vae-gaussian": "σ(z) learned, above 0.001",
-
     "independent-levels": "no code, a histogram for each pixel",
 }
 """In the table alone: a smaller σ, what the singularity does to a short training, and what knows nothing."""
@@ -93,9 +92,9 @@ def lines(folder: Path) -> str:
         "So short a training of σ(z) with so low a floor as 0.001 may be caught by\n"
         "[a density that grows as σ falls](docs/theory/gaussian_decoders.md#the-singularity).\n"
         "Bits per dimension are upper estimates, the looser the smaller σ, and mostly about\n"
-        "[black pixels](docs/theory/grey_pixels.md#what-knows-nothing-scores): N(0, 1) at every pixel, without any code,\n"
-        "has 2.63. The Fréchet distance (FD) is in the\n"
-        "features of a small classifier, and compares with no published number."
+        "[black pixels](docs/theory/grey_pixels.md#what-knows-nothing-scores): N(0, 1) at every pixel has\n"
+        "2.63, without any code. The Fréchet distance (FD) is in the features of a small classifier, and compares with\n"
+        "no published number."
     )
 
 
