@@ -93,8 +93,8 @@ def lines(folder: Path) -> str:
         "[a density that grows as σ falls](docs/theory/gaussian_decoders.md#the-singularity).\n"
         "Bits per dimension are upper estimates, the looser the smaller σ, and mostly about\n"
         "[black pixels](docs/theory/grey_pixels.md#what-knows-nothing-scores): N(0, 1) at every pixel has\n"
-        "2.63, without any code. The Fréchet distance (FD) is in the features of a small classifier, and compares with\n"
-        "no published number."
+        "2.63, without any code. The Fréchet distance (FD) is in the features of a small classifier, and compares\n"
+        "with no published number."
     )
 
 
