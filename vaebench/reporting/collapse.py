@@ -1,4 +1,4 @@
-"""Posteriors that have collapsed: no latent is active, so the code says nothing about the image."""
+"""Posteriors that have collapsed: no latent is active, so a draw of the code says next to nothing about the image."""
 
 import pandas as pd
 

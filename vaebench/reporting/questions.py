@@ -28,7 +28,17 @@ from vaebench.reporting.contrasts import PairedTest, contrast_tests, differing_p
 from vaebench.reporting.incidents import explosions, failures
 from vaebench.reporting.runs import NOT_APPLICABLE, MetricKey, RowKey, at_cap
 from vaebench.reporting.tables import each_row
-from vaebench.reporting.text import ABSENT, absent, beside, half_width, number, probability, setting, to_the_place_of
+from vaebench.reporting.text import (
+    ABSENT,
+    NEGLIGIBLE,
+    absent,
+    beside,
+    half_width,
+    number,
+    probability,
+    setting,
+    to_the_place_of,
+)
 from vaebench.suite.comparability import SEEDS_FOR_VERDICT
 from vaebench.suite.suite import Contrast, Suite
 
@@ -54,6 +64,8 @@ class Answer:
     low: str
     high: str
     """Ends of the 95 % interval of the amount; empty without one."""
+    constant: bool
+    """Whether every seed has the same difference, as two closed forms do: then there is nothing to test."""
     theory: str
     practice: str
     p_value: str
@@ -196,6 +208,7 @@ def _answer(test: PairedTest, row: Any, facts: _Facts) -> Answer:
         amount=_to_place(half, sign * row.difference),
         low=low,
         high=high,
+        constant=half is not None and half <= NEGLIGIBLE * abs(row.difference),
         theory=_side(half, row.theory_mean),
         practice=_side(half, row.practice_mean),
         p_value="" if absent(p_value) else probability(p_value),
