@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from vaebench.catalog.consistency import contradictions
 from vaebench.catalog.library import Library, library_from
 from vaebench.catalog.parameters import Parameter
+from vaebench.catalog.yaml_files import contents
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -277,36 +276,31 @@ def packaged_catalog() -> Catalog:
 
 def read_catalog(folder: Path) -> Catalog:
     """Read a catalog's YAML files; a key that no field has is a TypeError."""
-    composition = _read(folder / "composition.yaml")
-    recipes = _read(folder / "recipes.yaml")
+    files = contents(folder)
+    composition = files["composition.yaml"]
+    recipes = files["recipes.yaml"]
     recipe_parameters = _parameters(recipes["parameters"])
-    metrics = {name: as_metric(name, entry) for name, entry in _read(folder / "metrics.yaml").items()}
-    budgets = _read(folder / "budgets.yaml")
+    metrics = {name: as_metric(name, entry) for name, entry in files["metrics.yaml"].items()}
+    budgets = files["budgets.yaml"]
     return Catalog(
-        parts={kind: _parts(kind, _read(folder / "parts" / f"{kind}s.yaml")) for kind in KINDS},
+        parts={kind: _parts(kind, files[f"parts/{kind}s.yaml"]) for kind in KINDS},
         scalars={name: _parameter(name, entry) for name, entry in composition.items() if name != "generation"},
         generation=_parameters(composition["generation"]),
-        datasets={name: as_dataset(name, entry) for name, entry in _read(folder / "datasets.yaml").items()},
-        views={name: View(name=name, **entry) for name, entry in _read(folder / "views.yaml").items()},
+        datasets={name: as_dataset(name, entry) for name, entry in files["datasets.yaml"].items()},
+        views={name: View(name=name, **entry) for name, entry in files["views.yaml"].items()},
         recipe_parameters=recipe_parameters,
         recipes={name: _recipe(recipe_parameters, entry) for name, entry in recipes["recipes"].items()},
         recipe_titles={name: entry["title"] for name, entry in recipes["recipes"].items()},
         budgets={name: _budget(metrics, entry) for name, entry in budgets.items()},
         budget_titles={name: entry["title"] for name, entry in budgets.items()},
-        profiles={name: Profile(name=name, **entry) for name, entry in _read(folder / "profiles.yaml").items()},
+        profiles={name: Profile(name=name, **entry) for name, entry in files["profiles.yaml"].items()},
         metrics=metrics,
-        variants=_variants(folder / "variants"),
+        variants=_variants({name: read for name, read in files.items() if name.startswith("variants/")}),
         practised={
-            name: tuple(Practice(**entry) for entry in entries)
-            for name, entries in _read(folder / "practised.yaml").items()
+            name: tuple(Practice(**entry) for entry in entries) for name, entries in files["practised.yaml"].items()
         },
-        libraries={name: library_from(name, entry) for name, entry in _read(folder / "libraries.yaml").items()},
+        libraries={name: library_from(name, entry) for name, entry in files["libraries.yaml"].items()},
     )
-
-
-def _read(path: Path) -> Any:
-    with path.open(encoding="utf-8") as stream:
-        return YAML(typ="safe", pure=True).load(stream)
 
 
 def _parameters(entries: dict[str, Any] | None) -> dict[str, Parameter]:
@@ -375,12 +369,12 @@ def complete(parameters: dict[str, Parameter], changes: dict[str, Any]) -> dict[
     return {**said, **unknown}
 
 
-def _variants(folder: Path) -> dict[str, VariantEntry]:
+def _variants(files: dict[str, Any]) -> dict[str, VariantEntry]:
     found: dict[str, VariantEntry] = {}
-    for path in sorted(folder.glob("*.yaml")):
-        for name, mapping in _read(path).items():
+    for path, entries in files.items():
+        for name, mapping in entries.items():
             if name in found:
-                raise CatalogError(f"{path.name}: variant {name!r} stands in another file too")
+                raise CatalogError(f"{path}: variant {name!r} stands in another file too")
             found[name] = VariantEntry(name, mapping)
     return found
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special
 
 from vaebench.suite.comparability import SEEDS_FOR_VERDICT
 
@@ -175,9 +175,11 @@ def power(difference: float, deviation: float, seeds: int, level: float = LEVEL)
     T follows a noncentral t law with n − 1 degrees of freedom and noncentrality δ √n / σ_d; the power is
     P(|T| > t_{n−1}(1 − level/2)), the lower tail as the upper one of −T (where scipy's lower tail may be NaN).
     """
+    from scipy.stats import nct  # takes a second, and few reports need it
+
     critical = _t_quantile(1 - level / 2, seeds)
     shift = difference * math.sqrt(seeds) / deviation
-    return float(sum(stats.nct.sf(critical, seeds - 1, side) for side in (shift, -shift)))
+    return float(sum(nct.sf(critical, seeds - 1, side) for side in (shift, -shift)))
 
 
 def detectable_difference(deviation: float, seeds: int, level: float = LEVEL) -> float | None:
@@ -193,10 +195,12 @@ def detectable_difference(deviation: float, seeds: int, level: float = LEVEL) ->
 @functools.lru_cache(maxsize=1024)
 def _detectable_effect(seeds: int, level: float) -> float:
     """`detectable_difference` for σ_d = 1."""
+    from scipy.optimize import brentq
+
     upper = 1.0
     while power(upper, 1.0, seeds, level) < POWER:
         upper *= 2
-    return float(optimize.brentq(lambda size: power(size, 1.0, seeds, level) - POWER, 0.0, upper))
+    return float(brentq(lambda size: power(size, 1.0, seeds, level) - POWER, 0.0, upper))
 
 
 def effect_in_deviations(first: Sequence[float], second: Sequence[float]) -> float | None:
