@@ -362,6 +362,21 @@ def test_a_few_that_would_crowd_the_others_stand_beyond_the_scale(values: list[f
     assert set(np.flatnonzero(~beyond.near(np.array(values)))) == beyond_it
 
 
+@pytest.mark.parametrize("draws", [1.5, 90.0], ids=["linear", "logarithmic"])
+def test_the_words_for_who_is_beyond_stand_above_all_that_is_drawn(draws: float) -> None:
+    names = [f"row-{number}" for number in range(16)]
+    metric = [*np.linspace(-104.0, -100.0, 12), -150.0, -160.0, -170.0, -180.0]
+    over = pd.DataFrame({"variant": names, "stance": "theory", "elbo": metric})
+    over[sharpness.MEAN], over[sharpness.DRAW] = 0.3, draws
+    picture = sharpness.draw(over, "x", metric="elbo")
+    frame = picture.axes[0]
+    (words,) = (text for text in frame.texts if text.get_text().startswith("beyond"))
+    assert words.get_text().count("beyond") == 4
+    lowest = words.get_window_extent().y0
+    assert lowest > max(frame.transData.transform((-102.0, height))[1] for height in (0.3, draws, 1.0))
+    assert lowest > picture.axes[0].bbox.y0 + frame.bbox.height / 2
+
+
 def test_bands_tell_the_groups_apart(five: tuple[Suite, pd.DataFrame]) -> None:
     suite, runs = five
     (ranking,) = sections(suite, leaderboard_table(suite, runs))

@@ -63,6 +63,13 @@ def test_without_an_interval_the_mean_stands_alone():
     assert with_error(3.14159, math.nan, math.nan) == "3.142"
 
 
+def test_what_rounding_leaves_of_0_is_written_as_0():
+    assert with_error(-2.2e-16, None, None) == "0"
+    assert with_error(-1.5e-8, -1.6e-8, -1.4e-8) == "0"
+    assert with_error(2e-7, None, None) == "2.000e-07"
+    assert with_error(1e-8, -0.5, 0.5) == "0.00 ± 0.50"
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.0, "0"), (-0.0, "0"), (12.0, "12"), (0.12345, "0.1235"), (1234.5678, "1,235"), (3.2e-9, "3.200e-09")],

@@ -12,6 +12,8 @@ LARGE, SMALL = 1e7, 1e-4
 """From here up, and below here, a number is written with an exponent."""
 NEGLIGIBLE = 1e-9
 """A half-width below this share of its mean is rounding of a number that does not vary."""
+ROUNDED = 1e-7
+"""What is less than this, its error included, is what rounding leaves of 0; the tables that programs read keep it."""
 COARSE = 10.0
 """From this half-width on, whole numbers lose digits."""
 LEAST_P = 1e-4
@@ -38,6 +40,8 @@ def with_error(mean: float, low: float | None, high: float | None) -> str:
     Without an interval, or where the number does not vary, the mean alone.
     """
     half = half_width(low, high)
+    if abs(mean) + (half or 0.0) < ROUNDED:
+        return "0"
     if half is None or half <= NEGLIGIBLE * abs(mean):
         return number(mean)
     if abs(mean) >= LARGE or half < SMALL:

@@ -18,6 +18,8 @@ CROWDED = 0.2
 """Share of a scale; if the rest had no more than that, it gets a scale of its own,"""
 FEW = 0.25
 """where no more than this share of all lies beyond it."""
+LINE = 0.14
+"""Inches of a line of words in the axes."""
 
 
 def near(values: np.ndarray) -> np.ndarray:
@@ -50,6 +52,15 @@ def _crowding(values: np.ndarray) -> list[int]:
             left = shorter
         shorter -= 1
     return [int(place) for place in order[left:]]
+
+
+def leave_room(frame: "Axes", lines: int, height: float) -> None:
+    """Raise the upper end of a scale that is set, linear or logarithmic, so that so many lines of words stand above
+    all that is drawn in axes of that height, in inches."""
+    scale = frame.yaxis.get_transform()
+    low, high = scale.transform(np.array(frame.get_ylim()))
+    raised = low + (high - low) * height / (height - LINE * lines)
+    frame.set_ylim(top=float(scale.inverted().transform(np.array([raised]))[0]))
 
 
 def name_those(frame: "Axes", far: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,8 @@ MOST_NAMES = 6
 """Variants that are named where they stand."""
 KEY_LINE, KEY_LETTERS = 0.165, 31
 """Inches of a line of the key, and letters of a name in it before it is broken."""
+ASCENT = 0.76
+"""Of a letter over its line, as a share of its size."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,16 @@ def _lines_of_key(names: Sequence[str]) -> list[int]:
 
 
 def _key(picture: "Picture", marks: Sequence[Mark], bottom: float) -> None:
-    """Two columns, read down."""
+    """Two columns, read down; numbers and names on one line of writing."""
     across, up = picture.get_size_inches()
+    words: dict[str, Any] = {"size": style.SMALL, "va": "baseline"}
     heights = _lines_of_key([mark.name for mark in marks])
     half = len(heights)
     for place, mark in enumerate(marks):
         column, row = divmod(place, half)
-        y = bottom + KEY_LINE * (sum(heights) - sum(heights[:row]))
+        y = (bottom + KEY_LINE * (sum(heights) - sum(heights[:row])) - ASCENT * style.SMALL / 72) / up
         x = 0.12 + column * style.WIDTH / 2
         colour = style.STANCES[mark.stance][0]
-        picture.text((x + 0.16) / across, y / up, str(place + 1), size=style.SMALL, color=colour, ha="right", va="top")
+        picture.text((x + 0.16) / across, y, str(place + 1), color=colour, ha="right", **words)
         name = "\n".join(style.name_lines(mark.name, KEY_LETTERS))
-        picture.text((x + 0.23) / across, y / up, name, size=style.SMALL, va="top", linespacing=1.05)
+        picture.text((x + 0.23) / across, y, name, linespacing=1.05, **words)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 COMPARABLE = ("counting", "levels")
 """Measures under which probabilities are masses."""
 RATE, DISTORTION = "kl", "reconstruction"
-HEIGHT, LINE = 3.3, 0.14
-"""Inches of the plane, and of a line of text in it."""
+HEIGHT = 3.3
+"""Inches of the plane."""
 
 
 def table(section: Section, values: dict[RowKey, dict[str, dict[int, float]]]) -> pd.DataFrame:
@@ -70,8 +70,7 @@ def draw(data: pd.DataFrame, heading: str) -> "Picture":
         margin = 0.12 * (high - low) or 1.0
         getattr(frame, f"set_{axis}lim")(low - margin, high + margin)
     frame.set_xlim(left=max(0.0, frame.get_xlim()[0]))
-    bottom, top = frame.get_ylim()
-    frame.set_ylim(top=top + (top - bottom) * LINE / (HEIGHT - LINE * len(far)) * len(far))  # room for who is beyond
+    beyond.leave_room(frame, len(far), HEIGHT)
     _lines_of_one_elbo(frame)
     for row in each_row(means):
         colour, marker = style.STANCES[row.stance]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 MEAN, DRAW = "sharpness.mean_ratio", "sharpness.ancestral_ratio"
+HEIGHT = 3.0
+"""Inches of the plane."""
 WIDE = 6.0
 """From this quotient of the largest to the smallest ratio on, the axis is logarithmic."""
 
@@ -48,11 +50,12 @@ def draw(data: pd.DataFrame, heading: str, metric: str) -> "Picture":
     shown = beyond.near(data[metric].to_numpy(dtype=float))
     far, data = data[~shown], data[shown]
     key = marks.key_height(list(data["variant"]))
-    picture, _ = style.canvas(heading, 3.0 + 0.72 + key)
-    frame = style.axes(picture, 0.62, 0.72 + key, style.WIDTH - 0.62 - 0.3, 3.0)
+    picture, _ = style.canvas(heading, HEIGHT + 0.72 + key)
+    frame = style.axes(picture, 0.62, 0.72 + key, style.WIDTH - 0.62 - 0.3, HEIGHT)
     ratios = data[[MEAN, DRAW]].to_numpy(dtype=float)
     column = load_catalog().column(metric)
     _limits(frame, data[metric].to_numpy(dtype=float), ratios[np.isfinite(ratios)])
+    beyond.leave_room(frame, len(far), HEIGHT)
     frame.axhline(1.0, color=style.SOFT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
     frame.text(
         1.0, 1.0, " data", transform=frame.get_yaxis_transform(), size=style.SMALL, color=style.SOFT, va="center"
