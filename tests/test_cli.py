@@ -157,6 +157,15 @@ def test_what_cannot_be_planned_for_one_reason_stands_in_one_line(call: Call) ->
     assert [line.startswith(shared) for line in lines] == [True, False]
 
 
+def test_the_plan_tells_the_time_for_as_many_fleets_as_are_asked_for(call: Call, monkeypatch):
+    asked = []
+    monkeypatch.setattr("vaebench.engines.planning.estimate_seconds", lambda *given: asked.append(given[-1]) or 7200.0)
+    for workers in ("1", "3"):
+        assert "about 2 h" in call("plan", "tiny.yaml", "--workers", workers).out
+    assert asked == [1, 3]
+    assert call("plan", "tiny.yaml", "--workers", "0").code == cli.WRONG_INPUT
+
+
 def test_plan_shows_what_would_run_and_touches_nothing(call: Call, performing: Callable) -> None:
     said = call("plan", "tiny.yaml")
     assert said.code == 0

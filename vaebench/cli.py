@@ -178,6 +178,7 @@ def plan(
     data_root: DataRoot = None,
     compiled: Compiled = Compile.AUTO,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="As in run.")] = False,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="As in run; the time is told for it.")] = None,
     force: Annotated[bool, typer.Option("--force", help="As in run.")] = False,
     keep_stale: Annotated[bool, typer.Option("--keep-stale", help="As in run.")] = False,
     plugin: Plugins = None,
@@ -190,7 +191,7 @@ def plan(
 
     policy = Policy(force=force, retry_failed=retry_failed, keep_stale=keep_stale, only=only)
     settings = project.Settings(
-        results=results, device=device, data_root=data_root, policy=policy, compiled=compiled.value
+        results=results, device=device, workers=workers, data_root=data_root, policy=policy, compiled=compiled.value
     )
     loaded = project.load_suite(suite, seeds=seeds, profile=profile, plugins=plugin or (), trust_plugins=trust_plugins)
     made = project.plan(loaded, settings)
