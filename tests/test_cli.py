@@ -114,6 +114,8 @@ def test_failed_cells_make_exit_code_3_and_are_told(call: Call, performing: Call
     status = call("status", "runs/tiny")
     assert "10 done, 4 failed, 0 open" in status.out
     assert "failed in 4 cells: error: ValueError: no such thing" in status.out
+    advice = "4 cells are not complete (4 failed); `vaebench run tiny.yaml --retry-failed` trains again what failed"
+    assert call("report", "runs/tiny").out.splitlines()[-1] == advice
     assert call("run", "tiny.yaml").code == 3
     performing("obedient")
     assert call("run", "tiny.yaml", "--retry-failed").code == 0

@@ -73,10 +73,17 @@ def is_from_tables(folder: SuiteFolder) -> bool:
 
 def lacking(folder: SuiteFolder) -> str:
     """What the report of a suite lacks, and what to do about it; nothing where it is complete."""
-    from vaebench.reporting.runs import counts_text, read_runs, unfinished
+    from vaebench.reporting.runs import FAILED, counts_text, read_runs, unfinished
 
     cells = unfinished(read_runs(folder.runs))
-    return f"{counts_text(cells)}; `{opened(folder.path)[2]}` completes the suite" if cells else ""
+    if not cells:
+        return ""
+    command = opened(folder.path)[2]
+    failed = [run for run in cells.values() if run.status == FAILED]
+    again = f"`{command} --retry-failed` trains again what failed"
+    advice = [f"`{command}` completes the rest"] if 0 < len(failed) < len(cells) else []
+    advice = [*advice, again] if failed else [f"`{command}` completes the suite"]
+    return f"{counts_text(cells)}; {', '.join(advice)}"
 
 
 def figures(path: str | Path) -> "dict[str, Figure]":

@@ -25,12 +25,14 @@ from vaebench.engines.lockfile import read_lock
 from vaebench.project.locking import command_of
 from vaebench.reporting import dictionary
 from vaebench.reporting.leaderboard import Leaderboard
+from vaebench.reporting.published import judged, summary
+from vaebench.reporting.runs import read_runs
 from vaebench.reporting.tables import each_row
-from vaebench.reporting.text import half_width, number, to_the_place_of
+from vaebench.reporting.text import ABSENT, half_width, number, to_the_place_of
 from vaebench.store.files import write_text
 from vaebench.store.folders import SuiteFolder
 
-COLUMNS = ("folder", "command", "machine, time", "date, commit", "what it shows")
+COLUMNS = ("folder", "command", "machine, time", "date, commit", "what it shows", "published against measured")
 PLACE = re.compile(r"(<!-- published -->\n).*?(<!-- /published -->\n)", re.DOTALL)
 NUMBER = re.compile(r"(?P<source>\S+/\S+) (?P<variant>\S+):(?P<metric>\S+)")
 SEEN_BY = "seen by: "
@@ -107,6 +109,7 @@ def _cells(results: Path, name: str, said: dict[str, str]) -> list[str]:
         f"{said['machine']}; {said['time']}",
         f"{said['date']}, {commit}",
         shows,
+        summary(judged(lock.suite, read_runs(folder.runs))) if lock.suite.expected else ABSENT,
     ]
 
 

@@ -199,6 +199,7 @@ def _answer(test: PairedTest, row: Any, facts: _Facts) -> Answer:
     sign_flip = statistics.sign_flip_p_value(differences)
     adjusted = not absent(row.p_holm)
     p_value = row.p_holm if adjusted else row.p_value
+    constant = half is not None and half <= NEGLIGIBLE * abs(row.difference)
     return Answer(
         source=f"{row.dataset}/{row.view}",
         metric=row.metric if test.theory_metric == test.practice_metric else "",
@@ -208,10 +209,10 @@ def _answer(test: PairedTest, row: Any, facts: _Facts) -> Answer:
         amount=_to_place(half, sign * row.difference),
         low=low,
         high=high,
-        constant=half is not None and half <= NEGLIGIBLE * abs(row.difference),
+        constant=constant,
         theory=_side(half, row.theory_mean),
         practice=_side(half, row.practice_mean),
-        p_value="" if absent(p_value) else probability(p_value),
+        p_value="" if constant or absent(p_value) else probability(p_value),
         adjusted=adjusted and row.p_holm != row.p_value,
         alone=probability(row.p_value) if not directed and adjusted and row.p_value < statistics.LEVEL else "",
         sign_flip="" if sign_flip is None else probability(sign_flip),
