@@ -25,14 +25,15 @@ LINE = 0.14
 def near(values: np.ndarray) -> np.ndarray:
     """Which of the values can share a scale: all but those FAR times as far from the median as half are, and the few
     that would crowd the others; (value,)"""
-    shown = _not_exploded(values)
+    shown = not_exploded(values)
     kept = np.flatnonzero(shown & np.isfinite(values))
     for place in _crowding(values[kept]):
         shown[kept[place]] = False
     return shown
 
 
-def _not_exploded(values: np.ndarray) -> np.ndarray:
+def not_exploded(values: np.ndarray) -> np.ndarray:
+    """Which are no more than FAR times as far from the median as half of them are; (value,)"""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return np.ones(len(values), dtype=bool)

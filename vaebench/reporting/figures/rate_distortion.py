@@ -47,8 +47,10 @@ def title(data: pd.DataFrame, where: str) -> str:
     """Whose mean bound is best, and between which rates the variants spread."""
     means = data.groupby("variant", sort=False)[["rate", "distortion"]].mean()
     best = means.sum(axis=1).idxmin()
-    low, high = means["rate"].min(), means["rate"].max()
-    return f"Rate and distortion on {where}: {best} has the best mean bound; KL from {_nats(low)} to {_nats(high)} nats"
+    rates = means["rate"][beyond.not_exploded(means["rate"].to_numpy())]
+    low, high = _nats(rates.min()), _nats(rates.max())
+    between = f"{low} nats" if low == high else f"from {low} to {high} nats"
+    return f"Rate and distortion on {where}: {best} has the best mean bound; KL {between}"
 
 
 def _nats(value: float) -> str:
@@ -127,7 +129,7 @@ def make(scene: Scene, ranking: Section) -> Figure | None:
         title=heading,
         caption=(
             "Large marks are means over seeds, points single seeds. Along a grey line the ELBO, −distortion − rate, is "
-            "the same; nearer to the lower left corner it is better. What lies further right stores more in its code."
+            "the same; nearer to the lower left corner it is better. What lies further right pays more nats for its code."
         ),
         section="overview",
         subject="",
