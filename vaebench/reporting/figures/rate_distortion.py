@@ -129,7 +129,8 @@ def make(scene: Scene, ranking: Section) -> Figure | None:
         title=heading,
         caption=(
             "Large marks are means over seeds, points single seeds. Along a grey line the ELBO, −distortion − rate, is "
-            "the same; nearer to the lower left corner it is better. What lies further right pays more nats for its code."
+            "the same; nearer to the lower left corner it is better. What lies further right pays more nats for its "
+            "code."
         ),
         section="overview",
         subject="",
