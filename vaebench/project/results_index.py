@@ -32,7 +32,7 @@ from vaebench.reporting.text import ABSENT, half_width, number, to_the_place_of
 from vaebench.store.files import write_text
 from vaebench.store.folders import SuiteFolder
 
-COLUMNS = ("folder", "command", "machine, time", "date, commit", "what it shows", "published against measured")
+COLUMNS = ("folder", "what it shows", "published against measured", "command", "machine, time", "date, commit")
 PLACE = re.compile(r"(<!-- published -->\n).*?(<!-- /published -->\n)", re.DOTALL)
 NUMBER = re.compile(r"(?P<source>\S+/\S+) (?P<variant>\S+):(?P<metric>\S+)")
 SEEN_BY = "seen by: "
@@ -105,11 +105,11 @@ def _cells(results: Path, name: str, said: dict[str, str]) -> list[str]:
     shows = " ".join(Numbers.of(folder).filled(said["in_short"]).split())
     return [
         f"[{name}]({name}/report.md)",
+        shows,
+        summary(judged(lock.suite, read_runs(folder.runs))) if lock.suite.expected else ABSENT,
         command,
         f"{said['machine']}; {said['time']}",
         f"{said['date']}, {commit}",
-        shows,
-        summary(judged(lock.suite, read_runs(folder.runs))) if lock.suite.expected else ABSENT,
     ]
 
 
