@@ -19,7 +19,7 @@ from vaebench.reporting.markdown import render_markdown
 from vaebench.reporting.pictures import pictures as read_pictures
 from vaebench.reporting.runs import runs_table
 from vaebench.reporting.templates import ReportError
-from vaebench.reporting.write import write_all
+from vaebench.reporting.write import recorded_environment, write_all
 from vaebench.suite.expansion import expand
 from vaebench.suite.loading import load_suite_mapping
 
@@ -267,6 +267,13 @@ def test_a_broken_template_is_named_with_its_line(tiny, results, tmp_path, templ
 def test_a_folder_of_templates_must_exist(tiny, results, tmp_path):
     with pytest.raises(ReportError, match="no folder"):
         report_of(tiny, results, templates=tmp_path / "none")
+
+
+def test_the_environment_says_whose_steps_were_compiled(tiny, results):
+    fabricate(tiny, results, instead={"vae-mse": lambda planned: done(tiny, planned, training={"compiled": True})})
+    assert recorded_environment(results, runs_table(tiny, results))["compiled"] == "vae-mse"
+    fabricate(tiny, results)
+    assert "compiled" not in recorded_environment(results, runs_table(tiny, results))
 
 
 def test_everything_is_written_and_rewriting_changes_nothing(tiny, results):

@@ -84,9 +84,13 @@ def _write(
 
 
 def recorded_environment(results: ResultsFolder, runs: pd.DataFrame) -> dict[str, str]:
-    """Name → what the records of these runs say, each different value once."""
-    records = (results.cell(cell).read_record() for cell in dict.fromkeys(runs["cell"]))
-    return _joined(record.environment for record in records if record)
+    """Name → what the records of these runs say, each different value once; and whose steps were compiled, which
+    rounds in another way."""
+    variants = dict(zip(runs["cell"], runs["variant"], strict=True))
+    records = {cell: record for cell in variants if (record := results.cell(cell).read_record())}
+    compiled = dict.fromkeys(variants[cell] for cell, record in records.items() if record.training.get("compiled"))
+    environment = _joined(record.environment for record in records.values())
+    return {**environment, **({"compiled": ", ".join(compiled)} if compiled else {})}
 
 
 def _joined(environments: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -66,6 +66,8 @@ def title(data: pd.DataFrame, metric: str, where: str) -> str:
     first = variants[variants["rank"] == 1]["variant"]
     if first.empty:
         return f"{metric} on {where}: nothing is ranked"
+    if len(variants) == 1:
+        return f"{metric} on {where}: {first.iloc[0]} has nobody to be compared with"
     beside = int((variants["group"] == 1).sum()) - 1
     if variants["group"].isna().all():
         return f"{metric} on {where}: {first.iloc[0]} has the best mean; too few seeds to tell rows apart"
