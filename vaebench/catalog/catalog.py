@@ -370,8 +370,9 @@ def complete(parameters: dict[str, Parameter], changes: dict[str, Any]) -> dict[
 
 
 def _variants(files: dict[str, Any]) -> dict[str, VariantEntry]:
+    """The VAE's own file first, the others by their names."""
     found: dict[str, VariantEntry] = {}
-    for path, entries in files.items():
+    for path, entries in sorted(files.items(), key=lambda file: (not file[0].endswith("/vae.yaml"), file[0])):
         for name, mapping in entries.items():
             if name in found:
                 raise CatalogError(f"{path}: variant {name!r} stands in another file too")
