@@ -100,12 +100,12 @@ class Place:
         return ResultsFolder(self.path / "runs")
 
     def files(self) -> dict[str, bytes]:
-        """Everything outside the results folder."""
+        """Everything outside the results folder, but what Python compiles for itself."""
         inside = self.results.path
         return {
             str(path.relative_to(self.path)): path.read_bytes()
             for path in self.path.rglob("*")
-            if path.is_file() and not path.is_relative_to(inside)
+            if path.is_file() and not path.is_relative_to(inside) and path.parent.name != "__pycache__"
         }
 
     def run(self, *words: str, may_write: Sequence[str] = ()) -> Ended:
