@@ -36,6 +36,11 @@ def test_the_splits_hold_every_digit_once(digits):
     assert digits.checksum == load_dataset("digits").checksum
 
 
+def test_they_are_the_same_where_the_package_keeps_them_elsewhere(digits, monkeypatch):
+    monkeypatch.setattr("vaebench.data.digits.FILE", "elsewhere.csv.gz")
+    assert load_dataset("digits").checksum == digits.checksum
+
+
 def test_binary_pixels_average_to_their_grey_level(digits):
     source = Source(digits, "binary")
     content = source.training_content("split")
