@@ -121,6 +121,15 @@ def test_failed_cells_make_exit_code_3_and_are_told(call: Call, performing: Call
     assert call("run", "tiny.yaml", "--retry-failed").code == 0
 
 
+def test_a_report_of_failed_and_open_cells_says_how_to_get_both(call: Call, performing: Callable) -> None:
+    performing("raising")
+    assert call("run", "tiny.yaml", "--only", "*/ppca", "--only", "*/odd", "--workers", "1").code == 3
+    assert call("report", "runs/tiny").out.splitlines()[-1] == (
+        "12 cells are not complete (4 failed, 8 missing); `vaebench run tiny.yaml` completes the rest, "
+        "`vaebench run tiny.yaml --retry-failed` trains again what failed"
+    )
+
+
 def test_a_failed_metric_makes_exit_code_3_too(call: Call, performing: Callable) -> None:
     performing("broken")
     assert call("run", "tiny.yaml").code == 3

@@ -83,6 +83,19 @@ def test_what_has_no_number_is_named(numbers: Numbers, place: str) -> None:
         numbers.filled(f"It is {{{place}}}.")
 
 
+def test_the_verdicts_on_published_numbers_are_those_of_the_reports() -> None:
+    told = {row[1].strip("[]").partition("]")[0]: row[3] for row in _rows() if row[3] != "–"}
+    assert len(told) > 5
+    for name, verdicts in told.items():
+        report = (RESULTS / name / "report.md").read_text(encoding="utf-8")
+        assert f"{verdicts}. A published number is met" in report
+
+
+def _rows() -> list[list[str]]:
+    lines = results_index.lines(RESULTS).splitlines()
+    return [[cell.strip() for cell in line.split("|")] for line in lines if line.startswith("| [")]
+
+
 def test_a_folder_without_words_is_named(tmp_path: Path) -> None:
     (tmp_path / "summaries.yaml").write_text("a: {shows: nothing}\n")
     with pytest.raises(ValueError, match=r"the folders differ: a$"):

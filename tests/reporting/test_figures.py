@@ -364,6 +364,16 @@ def test_a_few_that_would_crowd_the_others_stand_beyond_the_scale(values: list[f
     assert set(np.flatnonzero(~beyond.near(np.array(values)))) == beyond_it
 
 
+def test_a_row_that_is_alone_is_ahead_of_nobody(five: tuple[Suite, pd.DataFrame]) -> None:
+    suite, runs = five
+    (ranking,) = sections(suite, leaderboard_table(suite, runs))
+    data = intervals.table(ranking, values_by_seed(runs), "bits_per_dim")
+    best = data[data["rank"] == 1]
+    assert best["variant"].nunique() < data["variant"].nunique()
+    title = intervals.title(best, "bits_per_dim", "digits/grey")
+    assert title == f"bits_per_dim on digits/grey: {best['variant'].iloc[0]} has nobody to be compared with"
+
+
 @pytest.mark.parametrize("draws", [1.5, 90.0], ids=["linear", "logarithmic"])
 def test_the_words_for_who_is_beyond_stand_above_all_that_is_drawn(draws: float) -> None:
     names = [f"row-{number}" for number in range(16)]

@@ -15,7 +15,16 @@ from vaebench.reporting import dictionary
 from vaebench.reporting.questions import UNITLESS
 from vaebench.reporting.runs import compared_values, read_runs
 from vaebench.reporting.tables import each_row
-from vaebench.reporting.text import ABSENT, absent, beside, counted, half_width, probability, to_the_place_of
+from vaebench.reporting.text import (
+    ABSENT,
+    absent,
+    beside,
+    counted,
+    half_width,
+    is_constant,
+    probability,
+    to_the_place_of,
+)
 from vaebench.store.files import StoreError
 from vaebench.store.folders import SuiteFolder
 from vaebench.suite.suite import split_side
@@ -68,7 +77,9 @@ class Contrast:
         parts = [f"95 % {_interval(row)}"] if half is not None else []
         p_value, after = (row.p_value, "") if absent(row.p_holm) else (row.p_holm, " after Holm")
         parts += [f"p {probability(p_value)}{after}"] if not absent(p_value) else []
-        evidence = ", ".join([*parts, counted(int(row.seeds), "seed")])
+        seeds = counted(int(row.seeds), "seed")
+        constant = is_constant(half, row.difference)
+        evidence = f"the same at each of {seeds}" if constant else ", ".join([*parts, seeds])
         differs = f"; they differ in {row.differs_in.replace(',', ', ')}" if row.differs_in else ""
         what = f"{row.practice} − {row.theory} is {size} in {row.metric}"
         return f"{self.source}: {self.verdict}: {what} ({evidence}){differs}"
@@ -173,7 +184,7 @@ def _cells(row: Any) -> dict[str, str]:
         *map(shown, (row.theory_mean, row.practice_mean)),
         ABSENT if absent(row.difference) else to_the_place_of(half, row.difference),
         ABSENT if half is None else _interval(row),
-        ABSENT if absent(p_value) else probability(p_value).removeprefix("= "),
+        ABSENT if absent(p_value) or is_constant(half, row.difference) else probability(p_value).removeprefix("= "),
         str(row.seeds),
     )
     names = {"question": row.question, "on": f"{row.dataset}/{row.view}", "metric": row.metric}

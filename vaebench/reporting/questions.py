@@ -30,10 +30,10 @@ from vaebench.reporting.runs import NOT_APPLICABLE, MetricKey, RowKey, at_cap
 from vaebench.reporting.tables import each_row
 from vaebench.reporting.text import (
     ABSENT,
-    NEGLIGIBLE,
     absent,
     beside,
     half_width,
+    is_constant,
     number,
     probability,
     setting,
@@ -199,7 +199,7 @@ def _answer(test: PairedTest, row: Any, facts: _Facts) -> Answer:
     sign_flip = statistics.sign_flip_p_value(differences)
     adjusted = not absent(row.p_holm)
     p_value = row.p_holm if adjusted else row.p_value
-    constant = half is not None and half <= NEGLIGIBLE * abs(row.difference)
+    constant = is_constant(half, row.difference)
     return Answer(
         source=f"{row.dataset}/{row.view}",
         metric=row.metric if test.theory_metric == test.practice_metric else "",
@@ -316,7 +316,7 @@ def _exploratory(question: str, rows: list[Any]) -> Table:
 def _exploratory_row(row: Any) -> Row:
     half = half_width(row.low, row.high)
     interval = ABSENT if half is None else f"{_to_place(half, row.low)} … {_to_place(half, row.high)}"
-    says_p = row.seeds >= SEEDS_FOR_VERDICT and not absent(row.p_value)
+    says_p = row.seeds >= SEEDS_FOR_VERDICT and not absent(row.p_value) and not is_constant(half, row.difference)
     p_value = Cell(probability(row.p_value).removeprefix("= "), row.p_value) if says_p else Cell(ABSENT)
     difference = Cell(_to_place(half, row.difference), row.difference)
     theory, practice = (Cell(_side(half, value), value) for value in (row.theory_mean, row.practice_mean))

@@ -42,7 +42,7 @@ def with_error(mean: float, low: float | None, high: float | None) -> str:
     half = half_width(low, high)
     if abs(mean) + (half or 0.0) < ROUNDED:
         return "0"
-    if half is None or half <= NEGLIGIBLE * abs(mean):
+    if half is None or is_constant(half, mean):
         return number(mean)
     if abs(mean) >= LARGE or half < SMALL:
         return f"{mean:.3e} ± {half:.1e}"
@@ -52,7 +52,7 @@ def with_error(mean: float, low: float | None, high: float | None) -> str:
 
 def to_the_place_of(half: float | None, value: float) -> str:
     """`value` written to the decimal place that an error of `half` makes sensible."""
-    if half is None or half <= NEGLIGIBLE * abs(value) or abs(value) >= LARGE or half < SMALL:
+    if half is None or is_constant(half, value) or abs(value) >= LARGE or half < SMALL:
         return number(value)
     return _fixed(value, 1 - _exponent(half, 2))
 
@@ -63,6 +63,11 @@ def beside(half: float | None, value: float) -> str:
     if half is not None and half >= COARSE and abs(value) < 10.0 ** _exponent(half, 2):
         return number(value)
     return to_the_place_of(half, value)
+
+
+def is_constant(half: float | None, value: float) -> bool:
+    """Whether a number, or a difference, is the same at every seed, but for rounding."""
+    return half is not None and half <= NEGLIGIBLE * abs(value)
 
 
 def half_width(low: float | None, high: float | None) -> float | None:

@@ -57,10 +57,10 @@ def _crowding(values: np.ndarray) -> list[int]:
 
 def leave_room(frame: "Axes", lines: int, height: float) -> None:
     """Raise the upper end of a scale that is set, linear or logarithmic, so that so many lines of words stand above
-    all that is drawn in axes of that height, in inches."""
+    all that is drawn in axes of that height, in inches; in half of it at most."""
     scale = frame.yaxis.get_transform()
     low, high = scale.transform(np.array(frame.get_ylim()))
-    raised = low + (high - low) * height / (height - LINE * lines)
+    raised = low + (high - low) * height / (height - min(LINE * lines, height / 2))
     frame.set_ylim(top=float(scale.inverted().transform(np.array([raised]))[0]))
 
 
