@@ -62,6 +62,11 @@ SHAPES = {
         "contrasts[0].theory",
         "is missing",
     ),
+    "misspelt key that must be there": (
+        written(contrasts="\n- question: what?\n  theory: vae\n  practise: vae  # here"),
+        "contrasts[0].practise",
+        "unknown key (did you mean 'practice'?)",
+    ),
     "empty question": (
         written(variants="[vae, beta-vae]", contrasts="[{question: '', theory: vae, practice: beta-vae}]  # here"),
         "contrasts[0].question",
@@ -110,6 +115,13 @@ def test_suites_and_variants_have_slugs_for_names(name: str, what: str) -> None:
 def test_what_every_suite_needs_is_missed_by_name(section: str) -> None:
     (mistake,) = mistakes_in(written(**{section: None}))
     assert str(mistake) == f"trial.yaml:1: {section}: is missing"
+
+
+def test_a_misspelt_section_is_one_mistake_and_not_missing_too() -> None:
+    text = written(metrics=None) + "metrisc: [elbo]  # here\n"
+    (mistake,) = mistakes_in(text)
+    assert ([mistake.line], mistake.path) == (marked_lines(text), "metrisc")
+    assert (mistake.what, mistake.suggestion) == ("unknown key", "metrics")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The shape of a suite file. Names and values are looked up in the catalog later (vaebench.suite.loading)."""
 
 import copy
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
@@ -186,9 +187,12 @@ def well_shaped(content: Any, findings: Findings) -> dict[str, Any]:
     try:
         SuiteShape.model_validate(content)
     except ValidationError as error:
-        for details in error.errors(include_url=False):
+        errors = error.errors(include_url=False)
+        misspelt = _misspelt(errors)
+        for details in errors:
             path = _path(details["loc"])
-            if details["type"] == "extra_forbidden" and findings.touches(path):  # said where the file was read
+            said_where_read = details["type"] == "extra_forbidden" and findings.touches(path)
+            if said_where_read or (details["type"] == "missing" and path in misspelt):
                 _leave_out(kept, path)
                 continue
             what, suggestion = _entry_by_name(content, path) or _in_our_words(details, path)
@@ -196,6 +200,12 @@ def well_shaped(content: Any, findings: Findings) -> dict[str, Any]:
             if details["type"] != WRONG_NAME:  # such a name still serves to recognise what it names
                 _leave_out(kept, path)
     return kept
+
+
+def _misspelt(errors: Sequence[ErrorDetails]) -> set[Path]:
+    """The keys that unknown ones beside them were meant to be: that they are missing is no mistake of its own."""
+    unknown = [_path(details["loc"]) for details in errors if details["type"] == "extra_forbidden"]
+    return {(*path[:-1], near) for path in unknown if (near := nearest(str(path[-1]), _keys_at(path[:-1])))}
 
 
 def _path(loc: tuple[int | str, ...]) -> Path:
