@@ -16,6 +16,7 @@ import pytest
 from tests.calling import Call, caller
 from tests.engines.tiny import perform_with
 from vaebench import cli, project
+from vaebench.data.mnist import FILES
 from vaebench.project import choosing
 
 SUITE = """\
@@ -128,6 +129,17 @@ def test_a_report_of_failed_and_open_cells_says_how_to_get_both(call: Call, perf
         "12 cells are not complete (4 failed, 8 missing); `vaebench run tiny.yaml` completes the rest, "
         "`vaebench run tiny.yaml --retry-failed` trains again what failed"
     )
+
+
+def test_every_missing_file_of_every_data_set_is_named_before_anything_trains(call: Call, performing: Callable) -> None:
+    names = ("mnist", "fashion-mnist")
+    Path("two.yaml").write_text(SUITE.replace("[digits/binary, digits/grey]", "[mnist/binary, fashion-mnist/grey]"))
+    said = call("run", "two.yaml", "--data-root", "nowhere")
+    assert said.code == 2
+    folders = [Path("nowhere", FILES[name].torchvision, "raw").resolve() for name in names]
+    assert [line.partition(": ")[0] for line in said.err.splitlines()] == [
+        str(folder / file.name) for folder, name in zip(folders, names, strict=True) for file in FILES[name]
+    ]
 
 
 def test_a_failed_metric_makes_exit_code_3_too(call: Call, performing: Callable) -> None:

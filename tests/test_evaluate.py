@@ -15,6 +15,7 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal, Un
 
 import vaebench
 from tests.calling import Call, caller
+from vaebench.data.mnist import FILES
 from vaebench.metrics.contract import ContractError
 from vaebench.project import Settings, UnknownName
 from vaebench.store.folders import ResultsFolder
@@ -387,6 +388,14 @@ def test_wrong_names_and_missing_files_are_told_together(call):
     said = call("coin.py:make", "--dataset", "digits/grye", "--metrics", "elbow,kl", "--state", "x.safetensors")
     assert said.code == 2
     assert len(said.err.splitlines()) == 4
+
+
+def test_every_missing_file_of_the_data_is_named(call, tmp_path):
+    said = call("coins:make", "--dataset", "mnist/binary", "--data-root", str(tmp_path / "nowhere"))
+    assert said.code == 2
+    assert [line.partition(": ")[0] for line in said.err.splitlines() if "missing" in line] == [
+        str(tmp_path / "nowhere/MNIST/raw" / file.name) for file in FILES["mnist"]
+    ]
 
 
 def test_of_two_names_of_one_tensor_a_file_may_hold_one(tmp_path):

@@ -1,6 +1,7 @@
 """Where the data sets that are read from files lie; nothing trains before they are right."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from vaebench.catalog.catalog import load_catalog
@@ -30,18 +31,30 @@ def reads_files(dataset: str) -> bool:
 
 def check_data(suite: Suite, settings: Settings) -> None:
     """Refuse missing or wrong data files before anything trains; fetch those that vaebench keeps itself."""
-    for name in file_datasets(suite):
-        verify_data(name, data_root(settings), fetch=True)
+    _verify(file_datasets(suite), data_root(settings), fetch=True)
 
 
-def verify_data(name: str, root: Path | None, fetch: bool = False) -> None:
+def check_data_of(view: str, root: Path | None) -> None:
+    """The same of a data set view such as `mnist/binary`."""
+    name = view.partition("/")[0]
+    _verify([name] if reads_files(name) else [], root, fetch=True)
+
+
+def verify_data(name: str, root: Path | None) -> None:
     """Raise DataError with one line for each file that is not right."""
     from vaebench.data import mnist
 
     known("data set that is read from files:", name, mnist.FILES)
+    _verify([name], root, fetch=False)
+
+
+def _verify(names: Sequence[str], root: Path | None, fetch: bool) -> None:
+    from vaebench.data import mnist
+
     if root is None and fetch:
-        mnist.ensure(name)
-    mistakes = mnist.verify(name, root)
+        for name in names:
+            mnist.ensure(name)
+    mistakes = [mistake for name in names for mistake in mnist.verify(name, root)]
     if mistakes:
         raise mnist.DataError("\n".join(mistakes))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vaebench.catalog.catalog import load_catalog
 from vaebench.plugins.loading import load_plugins
-from vaebench.project.data import root_of
+from vaebench.project.data import check_data_of, root_of
 from vaebench.project.settings import UnknownName, check_device
 from vaebench.suite import question
 from vaebench.suite.mistakes import Findings, SuiteError
@@ -65,6 +65,7 @@ def evaluate(
     from vaebench.reporting.evaluation import Evaluation
 
     requests = _asked(dataset, metrics, seed, budget, device)
+    check_data_of(dataset, root_of(data_root))
     movable = device is not None and (device != "auto" or hasattr(model, "to"))
     where = choose_device(device) if device is not None and movable else None
     return Evaluation(evaluate_model(model, dataset, requests, root_of(data_root), where, on_metric))
