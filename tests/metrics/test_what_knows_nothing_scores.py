@@ -1,5 +1,6 @@
 """Bits for a pixel that are had without a model: the table in docs/theory/grey_pixels.md, taken from the data again."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from vaebench.data.dataset import load_dataset
 from vaebench.data.source import Source
 from vaebench.data.views import bins
 from vaebench.models.distributions import IndependentPixels
-from vaebench.models.likelihoods.bins import log_bin_mass
+from vaebench.models.likelihoods.bins import log_mass
 from vaebench.models.likelihoods.level_histogram import LevelHistogram
 from vaebench.training.independent import Frequencies, frequencies
 
@@ -55,11 +56,15 @@ def test_the_table_is_what_the_data_say(dataset: str) -> None:
         Independent(Normal(mean, spread), 1),
         IndependentPixels(LevelHistogram(torch.zeros(source.pixels, 256))),
     ]
-    nats = [float(log_bin_mass(p, *bins(test, 256, "grey")).mean(dtype=torch.float64)) for p in known]
-    bits = [-value / source.pixels / torch.tensor(2.0).log().item() for value in nats]
-    assert bits == pytest.approx(told(dataset), abs=6e-4)
+    nats = [log_mass(p.base_dist, *bins(test, 256, "grey")).double() for p in known]
+    in_bits = -1 / (len(test) * source.pixels * math.log(2.0))
+    assert [float(each.sum()) * in_bits for each in nats] == pytest.approx(told(dataset), abs=6e-4)
     if dataset == "mnist":
         assert float((test == 0).float().mean()) == pytest.approx(0.8, abs=0.01), "four pixels in five are black"
+        histogram, _, normal, *_ = [float(each[test == 0].sum()) * in_bits for each in nats]
+        assert normal - histogram == pytest.approx(0.61, abs=5e-3)
+        page = " ".join(PAGE.read_text(encoding="utf-8").split())
+        assert f"{normal:.2f} bits of N(0, 1) and {histogram:.2f} of the histogram are those of black pixels" in page
 
 
 def test_limits_repeats_the_table() -> None:
@@ -67,6 +72,7 @@ def test_limits_repeats_the_table() -> None:
     histogram, _, normal, *_ = told("mnist")
     text = " ".join((PAGE.parents[1] / "limits.md").read_text(encoding="utf-8").split())
     assert f"has {histogram:.2f} and N(0, 1) at every pixel {normal:.2f} (" in text
+    assert f"of the {normal - histogram:.2f} bits between them" in text
 
 
 @torch.no_grad()

@@ -91,7 +91,7 @@ def lines(folder: Path) -> str:
         f"[{folder.name}](results/{folder.name}/report.md). {_same_images(folder)}\n"
         "So short a training of σ(z) with so low a floor as 0.001 may be caught by\n"
         "[a density that grows as σ falls](docs/theory/gaussian_decoders.md#the-singularity).\n"
-        "Bits per dimension are upper estimates, the looser the smaller σ, and mostly about\n"
+        "Bits per dimension are upper estimates where there is a code, and reward most who knows\n"
         "[black pixels](docs/theory/grey_pixels.md#what-knows-nothing-scores): N(0, 1) at every pixel has\n"
         "2.63, without any code. The Fréchet distance (FD) is in the features of a small classifier, and compares\n"
         "with no published number."
