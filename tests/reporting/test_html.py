@@ -33,6 +33,17 @@ def test_the_page_asks_for_nothing(page):
     assert [policy for policy in page.all("meta") if "default-src 'none'" in policy.get("content", "")]
 
 
+def test_what_could_have_been_seen_stands_apart_from_its_unit(tiny, results):
+    def numbers(planned, column):
+        noise = {0: 0.1, 1: -0.1, 2: 0.05, 3: -0.02, 4: 0.01}[planned.cell.seed]
+        return 3.0 + (noise if planned.variant == "vae-mse" else 0.0)
+
+    fabricate(tiny, results, numbers=numbers)
+    text = re.sub(r"<[^>]*>", "", render_html(content_of(tiny, results)))
+    assert re.search(r"These seeds would have shown a difference of 0\.2\d* bits per pixel with 80", text)
+    assert not re.search(r"\d(bits|nats|squared)", text)
+
+
 def test_only_the_scripts_own_digest_may_run(page):
     (policy,) = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
     assert len(page.all("script")) == 1
