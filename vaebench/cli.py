@@ -356,10 +356,12 @@ def publish(
         "results"
     ),
     incomplete: Annotated[bool, typer.Option("--incomplete", help="Also with cells that are not complete.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Copy a suite's tables, report and figures, without its cells, to where they are kept."""
     from vaebench import cli_view, project
 
+    project.load_plugins(*(plugin or ()))
     cli_view.print_published(cli_view.console(), project.publish(suite, results, to, incomplete))
 
 

@@ -208,7 +208,7 @@ def print_summary(console: Console, run: Run, seconds: float) -> None:
 def print_plan(console: Console, plan: Plan) -> None:
     say(console, planned(plan))
     if plan.seconds is None:
-        say(console, "  how long is not known: nothing like it has been trained on this machine")
+        say(console, "  how long is not known: not everything in it has had its like on this machine")
     reasons = Counter(
         (cell.decision.state, cell.decision.why) for cell in distinct(plan.selected) if cell.decision.state != "cached"
     )

@@ -681,7 +681,13 @@ def test_the_code_in_training_is_what_the_objective_logged(made: Made) -> None:
     assert shares.shape == (10, 3)
     np.testing.assert_allclose(shares.sum(axis=0), 1.0)
     assert len(figure.draw().axes) == 4  # information, KL, a histogram for each
-    assert len(made.figures["joint-vae-code-training-digits-binary"].draw().axes) == 2
+    assert figure.caption.startswith("The objective's bound on")
+    assert ", and the code's KL: mean and range of the seeds. Then, epoch by epoch," in figure.caption
+    alone = made.figures["joint-vae-code-training-digits-binary"]
+    assert len(alone.draw().axes) == 2
+    assert alone.caption.startswith("The code's KL: mean and range of the seeds. Then, epoch by epoch,")
+    bound = figure.data[figure.data["term"] == "information"]
+    assert code_training.caption(bound).endswith("where it has one: mean and range of the seeds.")
     assert "vmi-vae-code-training-digits-binary" not in made.figures  # it has no category; its curves say it all
 
 

@@ -389,6 +389,27 @@ def test_runs_of_another_leaderboard_are_refused(kept, tmp_path):
         read_baseline(kept)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "missing"),
+    [
+        ("bits_per_dim,", "bits_per_dimm,", "column is missing: bits_per_dim"),
+        ("bits_per_dim_low,bits_per_dim_high", "a,b", "columns are missing: bits_per_dim_low, bits_per_dim_high"),
+    ],
+)
+def test_a_baseline_that_lost_a_part_of_a_metric_is_refused(kept, old, new, missing):
+    header, rest = kept.read_text().split("\n", 1)
+    assert old in header
+    kept.write_text(f"{header.replace(old, new)}\n{rest}")
+    with pytest.raises(StoreError, match=f"baseline.csv: the {missing};"):
+        read_baseline(kept)
+
+
+def test_a_column_that_somebody_added_to_a_baseline_is_let_be(kept):
+    lines = kept.read_text().splitlines()
+    kept.write_text("\n".join(f"{line},{'weight' if place == 0 else 1}" for place, line in enumerate(lines)) + "\n")
+    assert read_baseline(kept).runs is not None
+
+
 def test_a_stale_number_never_becomes_a_baseline(tmp_path):
     def older(planned):
         return done(load_suite_mapping(SMALL), planned, fingerprints={**SOURCES, "models": "m0"})

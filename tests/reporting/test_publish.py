@@ -82,6 +82,14 @@ def test_publishing_again_takes_the_place_of_what_was_there(folder, tmp_path):
     assert names(tmp_path / "results") == ["tiny"]
 
 
+def test_what_was_fresh_when_it_was_written_and_is_stale_by_now_is_refused(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("vaebench.reporting.runs.changed_rooms", lambda told, present: ["objectives"])
+    with pytest.raises(StoreError, match=r"tiny: 15 cells are not complete \(15 stale\); run the suite again"):
+        publish(folder, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+    assert publish(folder, tmp_path / "results", incomplete=True).files == len(PUBLISHED)
+
+
 def test_a_copy_that_fails_leaves_what_was_there(folder, tmp_path, monkeypatch):
     publish(folder, tmp_path / "results")
     folder.report.write_text("new")

@@ -12,7 +12,7 @@ from vaebench.reporting.gate import gate
 from vaebench.reporting.html import render_html
 from vaebench.reporting.leaderboard import leaderboard_table
 from vaebench.reporting.markdown import render_markdown
-from vaebench.reporting.published import judge, judged, summary
+from vaebench.reporting.published import in_words, judge, judged, summary
 from vaebench.reporting.report import report_content
 from vaebench.reporting.runs import runs_table
 from vaebench.store.folders import ResultsFolder
@@ -80,6 +80,15 @@ def test_the_number_of_another_variant_is_compared_seed_by_seed():
 def test_an_order_is_judged_by_the_interval_of_each_step(first, second, verdict, agreeing):
     found = judge(order("vae:elbo", "iwae:elbo"), None, values(vae_elbo=first, iwae_elbo=second))
     assert (found.verdict, found.agreeing) == (verdict, agreeing)
+
+
+def test_an_order_is_undecided_where_a_side_lacks_a_seed():
+    """Four seeds that went well say nothing of the fifth, which diverged."""
+    whole, lost = values(vae_elbo=[1, 2, 3, 4, 5], iwae_elbo=[2, 3, 4, 5, 6]), {0: 2.0, 1: 3.0, 2: 4.0, 3: 5.0}
+    found = judge(order("vae:elbo", "iwae:elbo"), None, values(vae_elbo=[1, 2, 3, 4, 5], iwae_elbo=lost))
+    assert judge(order("vae:elbo", "iwae:elbo"), None, whole).verdict == "order holds"
+    assert (found.verdict, found.agreeing, found.lacking) == ("order undecided", 4, 1)
+    assert str(in_words(found)).endswith("(at 4 of 4 seeds; 1 seed without a number on one side), order undecided")
 
 
 def test_what_has_no_number_on_one_side_is_not_measured():

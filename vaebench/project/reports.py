@@ -142,8 +142,9 @@ def publish(suite: str, results: Path, to: Path, incomplete: bool = False) -> "P
     """Copy a suite's folder without its cells to `to`/SUITE; `suite` is a folder, or a name in `results`."""
     from vaebench.reporting.publish import publish as publish_folder
 
-    folder = SuiteFolder(Path(suite))
-    return publish_folder(folder if folder.lock.exists() else ResultsFolder(results).suite(suite), to, incomplete)
+    folder, named = SuiteFolder(Path(suite)), ResultsFolder(results).suite(suite)
+    is_folder = folder.lock.exists() or len(Path(suite).parts) > 1
+    return publish_folder(folder if is_folder else named, to, incomplete)
 
 
 def merge(into: Path, sources: Sequence[Path], newer: bool = False) -> "Merged":

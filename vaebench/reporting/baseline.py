@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vaebench.catalog.catalog import load_catalog
 from vaebench.reporting import statistics
 from vaebench.reporting.compare import Side
 from vaebench.reporting.gate import Gate, gate
-from vaebench.reporting.leaderboard import Leaderboard, leaderboard_table
+from vaebench.reporting.leaderboard import TEXT, WHOLE, Leaderboard, leaderboard_table
 from vaebench.reporting.runs import STALE, read_runs, runs_table
 from vaebench.reporting.tables import write_table
 from vaebench.reporting.text import absent, counted
@@ -60,6 +61,7 @@ def read_baseline(path: Path) -> Side:
         raise StoreError(f"{path}: no such baseline; --update (in pytest --vaebench-update) writes the first one")
     beside = [runs for runs in (runs_file(path), SuiteFolder(path.parent).runs) if runs.is_file()]
     side = Side(str(path), Leaderboard.read(path), read_runs(beside[0]) if beside else None)
+    _check_columns(side.board, path)
     if beside:
         _check_runs(side, beside[0])
     return side
@@ -102,6 +104,18 @@ def size_of(side: Side) -> str:
     metrics = [metric for metric in side.board.metrics if side.board.table[metric].notna().any()]
     sizes = {"row": len(side.rows), "metric": len(metrics), "seed": seeds}
     return ", ".join(counted(size, noun) for noun, size in sizes.items())
+
+
+def _check_columns(board: Leaderboard, path: Path) -> None:
+    """A metric that lost its mean or an end of its interval would no more be compared, and nobody told."""
+    there, known = set(board.table.columns), set(load_catalog().columns)
+    stems = {name.removesuffix("_low").removesuffix("_high") for name in there - {*TEXT, *WHOLE}}
+    for stem in sorted(stems):
+        triple = [f"{stem}{end}" for end in ("", "_low", "_high")]
+        missing = [name for name in triple if name not in there]
+        if missing and (stem in known or len(missing) < len(triple) - 1):
+            columns = "columns are" if len(missing) > 1 else "column is"
+            raise StoreError(f"{path}: the {columns} missing: {', '.join(missing)}; write it anew with --update")
 
 
 def _check_runs(side: Side, path: Path) -> None:

@@ -99,7 +99,9 @@ LEADERBOARD = Table(
             values=STANCES,
         ),
         Column("rank", "integer", "place in its ranking, from 1; ties share it", UNRANKED),
-        Column("group", "integer", "rows of one group cannot be told apart by their seeds", f"{UNRANKED} or grouped"),
+        Column(
+            "group", "integer", "rows that their seeds cannot tell from the first of them", f"{UNRANKED} or grouped"
+        ),
         Column("seeds", "integer", "seeds at which every metric that applies has a number"),
         Column("failed", "integer", "the other seeds: failed, missing or stale; such a row is not ranked"),
     ),

@@ -6,9 +6,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from vaebench.engines.lockfile import no_suite
+from vaebench.engines.lockfile import no_suite, read_lock
 from vaebench.engines.planfile import read_plan
-from vaebench.reporting.runs import counts_text, read_runs, unfinished
+from vaebench.reporting.runs import counts_text, read_runs, runs_table, unfinished
+from vaebench.reporting.write import has_records
 from vaebench.store.files import StoreError, check_folder, file_checksum, read_json
 from vaebench.store.folders import ResultsFolder, SuiteFolder
 
@@ -27,7 +28,8 @@ class Published:
 def publish(source: SuiteFolder, to: Path, incomplete: bool = False, limit: int = LIMIT) -> Published:
     """Copy what people read and compare of a suite to `to`/SUITE, in place of what was published there before.
 
-    A suite with a failed, missing or stale number is refused unless `incomplete` says so.
+    A suite with a failed, missing or stale number is refused unless `incomplete` says so. What was fresh when the
+    tables were written may be stale by now, which the records beside it tell.
     """
     files = _published_files(source)
     if not incomplete:
@@ -61,7 +63,9 @@ def _published_files(source: SuiteFolder) -> list[Path]:
 
 
 def _check_complete(source: SuiteFolder) -> None:
-    if cells := unfinished(read_runs(source.runs)):
+    suite, results = read_lock(source.lock).suite, ResultsFolder(source.path.parent)
+    written = unfinished(read_runs(source.runs))
+    if cells := written or (unfinished(runs_table(suite, results)) if has_records(suite, results) else {}):
         advice = "run the suite again, or publish it as it is with --incomplete"
         raise StoreError(f"{source.path}: {counts_text(cells)}; {advice}")
 

@@ -35,6 +35,8 @@ class Judged:
     """Measured less expected; None for an order."""
     agreeing: int = 0
     """Seeds at which the order holds by itself."""
+    lacking: int = 0
+    """Seeds that one side of an order has and another has not: they diverged, exploded or have not been run."""
 
     @property
     def failed(self) -> bool:
@@ -71,7 +73,8 @@ def judged(suite: Suite, runs: pd.DataFrame) -> list[Judged]:
 
 
 def judge(expectation: Expectation, profile: str | None, values: Values) -> Judged:
-    """A number is within its band where |mean − value| ≤ band; an order holds where each step surely rises."""
+    """A number is within its band where |mean − value| ≤ band; an order holds where each step surely rises, and is
+    undecided where a side lacks a seed that another has: those that are left may be the ones that went well."""
     sides = [_of(side, expectation.on, values) for side in expectation.sides]
     seeds = sorted(set.intersection(*map(set, sides)))
     if not seeds:
@@ -81,8 +84,9 @@ def judge(expectation: Expectation, profile: str | None, values: Values) -> Judg
     is_foreign = expectation.profile is not None and expectation.profile != profile
     if expectation.order:
         agreeing = sum(_rises(row) for row in zip(*columns, strict=True))
-        verdict = NOT_JUDGED if is_foreign else _order(columns)
-        return Judged(expectation, verdict, measured, agreeing=agreeing)
+        lacking = len(set.union(*map(set, sides)) - set(seeds))
+        verdict = NOT_JUDGED if is_foreign else UNDECIDED if lacking else _order(columns)
+        return Judged(expectation, verdict, measured, agreeing=agreeing, lacking=lacking)
     value, band = expectation.value, expectation.band or 0.0
     wanted = columns[1] if isinstance(value, str) else [float(value or 0.0)] * len(seeds)
     difference = statistics.estimate([own - other for own, other in zip(columns[0], wanted, strict=True)])
@@ -169,7 +173,8 @@ def _measured(one: Judged) -> str:
         means = " < ".join(number(estimate.mean) for estimate in one.measured)
         if not _rises([estimate.mean for estimate in one.measured]):
             means = ", ".join(number(estimate.mean) for estimate in one.measured)
-        return f"{means} (at {one.agreeing} of {counted(one.measured[0].seeds, 'seed')})"
+        gone = f"; {counted(one.lacking, 'seed')} without a number on one side" if one.lacking else ""
+        return f"{means} (at {one.agreeing} of {counted(one.measured[0].seeds, 'seed')}{gone})"
     shown = " against ".join(with_error(estimate.mean, estimate.low, estimate.high) for estimate in one.measured)
     return f"{shown} ({counted(one.measured[0].seeds, 'seed')})"
 

@@ -170,7 +170,9 @@ def verdicts(asked: Iterable[Question]) -> Table:
 
 
 def _p_cell(answer: Answer) -> Cell:
-    """`0.0012`, or `0.24 (0.017)` where the correction decides."""
+    """`0.0012`, or `0.24 (0.017)` where the correction decides; a dash where nothing is tested."""
+    if answer.verdict == statistics.NOT_COMPARABLE:
+        return plain(ABSENT)
     value, alone = (text.removeprefix("= ") for text in (answer.p_value, answer.alone))
     text = f"{value} ({alone})" if alone else value
     return Cell(text or ABSENT, float(value.removeprefix("< ")) if value else None)

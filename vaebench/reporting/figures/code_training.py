@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 INFORMATION, DIVERGENCE, SHARE = "information", "code_kl", "code_probability_"
 LINES = {INFORMATION: "bound on the information, nats", DIVERGENCE: "KL of the code, nats"}
+CURVES = {
+    INFORMATION: "objective's bound on the information between image and code, where it has one",
+    DIVERGENCE: "code's KL",
+}
 HEIGHT, BETWEEN, LEFT, KEY_LINE = 1.5, 0.75, 0.56, 0.19
 
 
@@ -132,12 +136,19 @@ def make(place: Place) -> Figure | None:
     if data["variant"].nunique() < len(place.variants) or alone:
         return None
     counts = {categories for name in place.variants if (categories := _categories(place, name))}
-    caption = (
-        "The objective's bound on the information between image and code, where it has one, and the code's KL: mean "
-        "and range of the seeds. Then, epoch by epoch, the share of the probabilities q(c|x) that lie in each tenth."
-    )
     title = f"The code in training: {place.named}"
-    return place.figure("code-training", title, caption, data, draw, categories=max(counts, default=None))
+    return place.figure("code-training", title, caption(data), data, draw, categories=max(counts, default=None))
+
+
+def caption(data: pd.DataFrame) -> str:
+    """Of the panels that there are, and no others."""
+    terms = set(data["term"])
+    lines = [f"the {words}" for term, words in CURVES.items() if term in terms]
+    told = f"{', and '.join(lines)}: mean and range of the seeds" if lines else ""
+    mapped = any(term.startswith(SHARE) for term in terms)
+    shares_told = "epoch by epoch, the share of the probabilities q(c|x) that lie in each tenth" if mapped else ""
+    whole = ". Then, ".join(filter(None, (told, shares_told)))
+    return f"{whole[0].upper()}{whole[1:]}."
 
 
 def _tells(place: Place, variant: str) -> bool:
