@@ -400,7 +400,7 @@ def test_a_baseline_that_lost_a_part_of_a_metric_is_refused(kept, old, new, miss
     header, rest = kept.read_text().split("\n", 1)
     assert old in header
     kept.write_text(f"{header.replace(old, new)}\n{rest}")
-    with pytest.raises(StoreError, match=f"baseline.csv: the {missing};"):
+    with pytest.raises(StoreError, match=f"baseline.csv: the {missing}; restore it, or move it away"):
         read_baseline(kept)
 
 

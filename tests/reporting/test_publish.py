@@ -219,3 +219,5 @@ def test_the_command_takes_a_name_or_a_folder(tmp_path, monkeypatch, call):
     assert files(tmp_path / "elsewhere" / "tiny") == PUBLISHED
     said = call("publish", "nobody")
     assert (said.code, "runs/nobody: there is no such folder" in said.err) == (2, True)
+    said = call("publish", "runs/nobody")
+    assert (said.code, "runs/runs" in said.err, "runs/nobody: there is no such folder" in said.err) == (2, False, True)

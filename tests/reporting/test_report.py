@@ -98,6 +98,11 @@ def test_what_holms_correction_alone_takes_back_is_said(tiny, results):
 def test_not_comparable_says_why(results):
     report = report_of(load_suite_mapping({**TINY, "seeds": 3}), results)
     assert "**not comparable** in `bits_per_dim`: 3 seeds have a number on both sides, 5 are needed" in report
+    rows = [line.split("|") for line in report.splitlines() if "| *not comparable*" in line]
+    (place,) = {
+        k for line in report.splitlines() for k, cell in enumerate(line.split("|")) if cell.strip() == "p after Holm"
+    }
+    assert {row[place].strip() for row in rows} == {"–"}
     assert "so far" in report
 
 

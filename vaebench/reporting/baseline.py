@@ -115,14 +115,17 @@ def _check_columns(board: Leaderboard, path: Path) -> None:
         missing = [name for name in triple if name not in there]
         if missing and (stem in known or len(missing) < len(triple) - 1):
             columns = "columns are" if len(missing) > 1 else "column is"
-            raise StoreError(f"{path}: the {columns} missing: {', '.join(missing)}; write it anew with --update")
+            advice = "restore it, or move it away and write it anew with --update"
+            raise StoreError(f"{path}: the {columns} missing: {', '.join(missing)}; {advice}")
 
 
 def _check_runs(side: Side, path: Path) -> None:
     """The runs are those that the leaderboard summarises, and none of them is stale."""
     assert side.runs is not None
     if (side.runs["status"] == STALE).any():
-        raise StoreError(f"{path}: has stale numbers; write the baseline anew from fresh ones with --update")
+        raise StoreError(
+            f"{path}: has stale numbers; move the baseline away and write it anew from fresh ones with --update"
+        )
     for key, row in side.rows.items():
         values = side.values.get(key.runs, {})
         for metric in side.board.metrics:
